@@ -1,0 +1,2 @@
+//! (see Cargo.toml: description)
+#![forbid(unsafe_code)]

@@ -1,2 +1,9 @@
-//! (see Cargo.toml: description)
+//! The gate: what is served, to whom, and under which conditions.
+//!
+//! Plain data ([`spec`]) is compiled into an immutable snapshot that every worker reads; the chain of
+//! stages takes a borrowed view of one request and answers with a verdict. The crate knows no socket,
+//! clock, runtime or database: time and everything random come in as parameters.
 #![forbid(unsafe_code)]
+
+pub mod cidr;
+pub mod spec;

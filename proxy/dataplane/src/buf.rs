@@ -22,12 +22,13 @@ pub struct Buf {
     mem: Box<[u8]>,
     head: usize,
     tail: usize,
+    hidden: usize,
 }
 
 impl Buf {
     /// A buffer of `capacity` zeroed bytes, empty window.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { mem: vec![0; capacity].into_boxed_slice(), head: 0, tail: 0 }
+        Self { mem: vec![0; capacity].into_boxed_slice(), head: 0, tail: 0, hidden: 0 }
     }
 
     /// Bytes that the buffer can hold in all.
@@ -64,7 +65,7 @@ impl Buf {
     pub fn consume(&mut self, n: usize) {
         assert!(n <= self.len(), "consume past the window");
         self.head += n;
-        if self.head == self.tail {
+        if self.head == self.tail && self.hidden == 0 {
             self.head = 0;
             self.tail = 0;
         }
@@ -76,10 +77,25 @@ impl Buf {
         self.tail = self.head + n;
     }
 
+    /// Hides all but the first `n` readable bytes until [`Buf::unhide`], so that a part can be written.
+    pub fn hide_after(&mut self, n: usize) {
+        assert!(n <= self.len() && self.hidden == 0, "hide within the window, once");
+        self.hidden = self.len() - n;
+        self.tail -= self.hidden;
+    }
+
+    /// Makes the hidden bytes readable again.
+    pub fn unhide(&mut self) {
+        self.tail += self.hidden;
+        self.hidden = 0;
+        self.consume(0);
+    }
+
     /// Empties the window.
     pub fn clear(&mut self) {
         self.head = 0;
         self.tail = 0;
+        self.hidden = 0;
     }
 
     /// Moves the readable bytes to the front, so that all the free room is behind them.
@@ -195,6 +211,21 @@ mod tests {
         buf.compact();
         assert_eq!((buf.bytes(), buf.room()), (&b"defgh"[..], 3));
         buf.consume(5);
+        assert_eq!((buf.len(), buf.room()), (0, 8));
+    }
+
+    #[test]
+    fn a_part_can_be_taken_and_the_rest_stays() {
+        let mut buf = Buf::with_capacity(8);
+        buf.push(b"abcdef");
+        buf.hide_after(4);
+        buf.consume(4);
+        assert!(buf.is_empty());
+        buf.unhide();
+        assert_eq!(buf.bytes(), b"ef");
+        buf.hide_after(2);
+        buf.consume(2);
+        buf.unhide();
         assert_eq!((buf.len(), buf.room()), (0, 8));
     }
 

@@ -27,7 +27,23 @@ impl Writer {
     ///
     /// # Errors
     /// What send(2) says; then an unknown part is on the wire and the socket must be closed.
-    pub async fn write_all(&mut self, mut buf: Buf) -> (io::Result<()>, Buf) {
+    pub async fn write_all(&mut self, buf: Buf) -> (io::Result<()>, Buf) {
+        let n = buf.len();
+        self.write(buf, n).await
+    }
+
+    /// Writes the first `n` readable bytes of `buf` and gives it back without them.
+    ///
+    /// # Errors
+    /// As [`Writer::write_all`].
+    pub async fn write(&mut self, mut buf: Buf, n: usize) -> (io::Result<()>, Buf) {
+        buf.hide_after(n);
+        let (result, mut buf) = self.send(buf).await;
+        buf.unhide();
+        (result, buf)
+    }
+
+    async fn send(&mut self, mut buf: Buf) -> (io::Result<()>, Buf) {
         while !buf.is_empty() {
             let (result, back) = match self {
                 Writer::Tcp(half) => half.write(buf).await,

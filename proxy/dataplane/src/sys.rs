@@ -183,3 +183,11 @@ fn sockaddr_v6(a: SocketAddrV6) -> libc::sockaddr_in6 {
         sin6_scope_id: a.scope_id(),
     }
 }
+
+/// The address that a TCP socket is bound to.
+///
+/// # Errors
+/// What getsockname(2) says.
+pub fn local_address(fd: std::os::fd::BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    std::net::TcpListener::from(fd.try_clone_to_owned()?).local_addr()
+}

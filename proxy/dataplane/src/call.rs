@@ -1,6 +1,7 @@
 //! One call under way: its record, its clock, and the moment at which the record is published.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use penstock_http::{Code, Method, RequestHead, Version};
 use penstock_ring::{Amend, AmendReason, CallRecord, CallStrings, Protocol};
@@ -31,7 +32,7 @@ pub struct Call {
     /// What is remembered of it.
     pub record: CallRecord,
     /// See [`Counters`].
-    pub counters: Counters,
+    pub counters: Rc<Counters>,
     /// Its id, for answers, upstream and record.
     pub request_id: RequestId,
     /// First byte, monotonic ns.
@@ -105,7 +106,7 @@ impl Call {
             duration_us: micros(now_ns.saturating_sub(self.began_ns)),
             write_us: self.record.write_us + write_us,
             code: failed.map_or(self.record.code, |code| code.id()),
-            reason: if failed.is_some() { AmendReason::Failed } else { AmendReason::Slow }.code(),
+            reason: if failed.is_some() { AmendReason::SendFailed } else { AmendReason::SendSlow }.code(),
             flags: if failed.is_some() { penstock_ring::flag::CLIENT_GONE } else { 0 },
             ..Amend::default()
         });

@@ -8,9 +8,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use penstock_gate::spec::Listener;
-use penstock_http::head::{HeadLimits, Parsed};
-use penstock_http::request::RequestHead;
-use penstock_http::scan::Refusal;
+use penstock_http::{HeadLimits, Parsed, Refusal, RequestHead};
 
 use crate::buf::Buf;
 use crate::deadline::Action;

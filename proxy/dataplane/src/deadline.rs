@@ -162,7 +162,12 @@ impl Wheel {
 
     /// Wakes every task that named itself by [`Timer::wakes`].
     pub fn wake_all(&self) {
-        self.inner.borrow().entries.iter().filter_map(|entry| entry.waker.as_ref()).for_each(Waker::wake_by_ref);
+        self.inner
+            .borrow()
+            .entries
+            .iter()
+            .filter_map(|entry| entry.waker.as_ref())
+            .for_each(Waker::wake_by_ref);
     }
 
     /// Turns the wheel for as long as the worker lives; one task a worker.

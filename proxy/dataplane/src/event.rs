@@ -77,7 +77,9 @@ impl fmt::Display for Event {
             Event::Panicked { worker, why } => {
                 write!(f, "worker {worker}: a request panicked, its connection was closed: {why}")
             }
-            Event::HandshakeFailed { worker, why } => write!(f, "worker {worker}: TLS handshake failed: {why}"),
+            Event::HandshakeFailed { worker, why } => {
+                write!(f, "worker {worker}: TLS handshake failed: {why}")
+            }
         }
     }
 }

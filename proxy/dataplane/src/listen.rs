@@ -41,7 +41,6 @@ impl ListenerSockets {
             Address::Unix(path) => {
                 remove_stale(path)?;
                 let listener = StdUnixListener::bind(path)?;
-                listener.set_nonblocking(true)?;
                 Ok(Self { address: address.clone(), sockets: vec![listener.into()] })
             }
         }

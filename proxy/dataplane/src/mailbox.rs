@@ -8,6 +8,8 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use monoio::io::AsyncReadRent;
 use monoio::net::UnixStream;
 
+use crate::driver::Driver;
+
 /// Commands that may wait for one worker; the control side waits beyond that.
 pub const COMMANDS_MAX: usize = 1024;
 
@@ -62,13 +64,13 @@ pub fn mailbox<T>() -> io::Result<(Outbox<T>, Inbox<T>)> {
     let (commands, receiver) = bounded(COMMANDS_MAX);
     let (near, far) = StdUnixStream::pair()?;
     near.set_nonblocking(true)?;
-    far.set_nonblocking(true)?;
     Ok((Outbox { commands, bell: near }, Inbox { commands: receiver, bell: far }))
 }
 
 impl<T> Inbox<T> {
     /// Takes commands for as long as the control side lives and `take` says to go on.
-    pub async fn run(self, mut take: impl FnMut(T) -> bool) {
+    pub async fn run(self, driver: Driver, mut take: impl FnMut(T) -> bool) {
+        self.bell.set_nonblocking(driver.wants_nonblocking()).ok();
         let Ok(mut bell) = UnixStream::from_std(self.bell) else { return };
         let mut rings = vec![0u8; 64];
         loop {
@@ -85,8 +87,10 @@ impl<T> Inbox<T> {
             }
             let (result, back) = bell.read(rings).await;
             rings = back;
-            if matches!(result, Ok(0)) {
-                return;
+            match result {
+                Ok(1..) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                _ => return,
             }
         }
     }
@@ -103,11 +107,11 @@ mod tests {
             let (outbox, inbox) = mailbox().unwrap();
             let sender = std::thread::spawn(move || (0..5000).for_each(|n| outbox.send(n).unwrap()));
             let mut seen = Vec::new();
-            run(choose(choice).unwrap(), |_| {}, inbox.run(|n| {
+            let take = |n| {
                 seen.push(n);
                 n < 4999
-            }))
-            .unwrap();
+            };
+            run(choose(choice).unwrap(), |driver| inbox.run(driver, take)).unwrap();
             sender.join().unwrap();
             assert_eq!(seen, (0..5000).collect::<Vec<i32>>());
         }

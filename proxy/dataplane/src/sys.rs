@@ -57,6 +57,17 @@ pub fn wall_ns() -> u64 {
     clock_ns(libc::CLOCK_REALTIME)
 }
 
+/// 16 bytes from the kernel's random generator.
+pub fn random() -> [u8; 16] {
+    let mut bytes = [0u8; 16];
+    // SAFETY: `bytes` is valid for writes of its length. Short reads cannot happen below 256 bytes once the
+    // generator is seeded, which it is long before a server starts.
+    unsafe {
+        libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0);
+    }
+    bytes
+}
+
 /// The CPUs that this process may run on, ascending.
 pub fn allowed_cpus() -> Vec<usize> {
     // SAFETY: an all-zero cpu_set_t is a valid empty set.
@@ -128,14 +139,14 @@ pub fn set_nodelay(fd: RawFd) {
 }
 
 /// Opens a listening TCP socket with SO_REUSEADDR, SO_REUSEPORT and TCP_NODELAY (accepted sockets inherit it).
+/// It is blocking, as io_uring wants it; the epoll driver changes that by itself.
 ///
 /// # Errors
 /// What socket(2), bind(2) or listen(2) says.
 pub fn listen_tcp(addr: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
     let family = if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     // SAFETY: plain integers in, a new descriptor out.
-    let raw =
-        unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0) };
+    let raw = unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
     if raw < 0 {
         return Err(io::Error::last_os_error());
     }

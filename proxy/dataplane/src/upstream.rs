@@ -28,6 +28,15 @@ pub struct Target {
     /// This worker's connections.
     pub pool: Pool,
     connector: Connector,
+    label: String,
+}
+
+fn label(address: &spec::TargetAddress) -> String {
+    match address {
+        spec::TargetAddress::Ip(addr) => addr.to_string(),
+        spec::TargetAddress::Dns(name, port) => format!("{name}:{port}"),
+        spec::TargetAddress::Unix(path) => format!("unix:{}", path.display()),
+    }
 }
 
 /// An upstream as one worker sees it.
@@ -63,11 +72,20 @@ impl Upstream {
                     node: nodes.get(target),
                     pool: Pool::default(),
                     connector: Connector::default(),
+                    label: label(&target.address),
                 }),
             }
         });
         *self.targets.borrow_mut() = targets.collect();
         *self.spec.borrow_mut() = Rc::new(spec.clone());
+    }
+
+    /// Closes idle connections that are dead or have been idle for too long.
+    pub fn sweep(&self, now_ns: u64) {
+        let before_ns = now_ns.saturating_sub(self.spec.borrow().pool.idle.as_nanos() as u64);
+        for target in self.targets.borrow().iter() {
+            target.pool.sweep(before_ns);
+        }
     }
 
     /// The target for the next try.
@@ -103,6 +121,11 @@ pub struct Patience {
 const CAP_LOOK: Duration = Duration::from_millis(20);
 
 impl Target {
+    /// Its address, for the record.
+    pub fn label(&self) -> &[u8] {
+        self.label.as_bytes()
+    }
+
     /// A connection to this target that is free: pooled, new, or waited for. A pooled one costs one poll.
     ///
     /// # Errors

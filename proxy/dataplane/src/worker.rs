@@ -5,8 +5,9 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdTcpListener};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener as StdUnixListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use monoio::net::{TcpListener, UnixListener};
 use penstock_gate::spec::{Address, Listener, Uid};
-use penstock_gate::Snapshot;
+use penstock_http::HttpDate;
 use penstock_ring::{Amend, CallRecord, CallStrings, RingWriter};
 
 use crate::buf::{Buf, BufPool};
@@ -27,6 +28,7 @@ use crate::deadline::Wheel;
 use crate::driver::{self, Driver};
 use crate::event::{Event, Events};
 use crate::exchange::Scratch;
+use crate::ids::{self, RequestIds};
 use crate::mailbox::Inbox;
 use crate::stream::Stream;
 use crate::sys;
@@ -111,6 +113,8 @@ pub struct Current {
 pub struct Worker {
     /// Its number.
     pub index: usize,
+    /// What it runs on.
+    pub driver: Driver,
     /// Buffers.
     pub bufs: BufPool,
     /// Deadlines.
@@ -129,6 +133,14 @@ pub struct Worker {
     scratch: RefCell<Vec<Scratch>>,
     connections: Cell<u32>,
     ring: RefCell<Option<RingWriter>>,
+    date: Cell<(u64, HttpDate)>,
+    ids: RequestIds,
+}
+
+/// What is served.
+pub struct Snapshot {
+    pub revision: u64,
+    pub upstreams: Vec<penstock_gate::spec::Upstream>,
 }
 
 /// Runs a worker on the calling thread until it has drained or its mailbox is closed.
@@ -140,11 +152,13 @@ pub fn run(mut start: Start) -> std::io::Result<()> {
         None => Err("not asked for".to_owned()),
         Some(cpu) => sys::pin_to_cpu(cpu).map(|()| cpu).map_err(|e| e.to_string()),
     };
-    let (events, index, asked) = (start.events.clone(), start.index, start.driver);
-    let told = move |driver| events.tell(Event::Started { worker: index, driver, pinned });
-    driver::run(asked, told, async move {
-        let worker = Rc::new(Worker::new(&mut start));
-        worker.clone().live(start.inbox).await;
+    driver::run(start.driver, |driver| {
+        start.driver = driver;
+        start.events.tell(Event::Started { worker: start.index, driver, pinned });
+        async move {
+            let worker = Rc::new(Worker::new(&mut start));
+            worker.live(start.inbox).await;
+        }
     })
 }
 
@@ -152,6 +166,7 @@ impl Worker {
     fn new(start: &mut Start) -> Self {
         let worker = Self {
             index: start.index,
+            driver: start.driver,
             bufs: BufPool::default(),
             wheel: Wheel::new(sys::monotonic_ns()),
             events: start.events.clone(),
@@ -159,11 +174,16 @@ impl Worker {
             draining: Cell::new(false),
             closing_idle: Cell::new(false),
             nodes: start.nodes.clone(),
-            current: RefCell::new(Rc::new(Current { snapshot: start.snapshot.clone(), upstreams: Vec::new() })),
+            current: RefCell::new(Rc::new(Current {
+                snapshot: start.snapshot.clone(),
+                upstreams: Vec::new(),
+            })),
             upstreams: RefCell::new(HashMap::new()),
             scratch: RefCell::new(Vec::new()),
             connections: Cell::new(0),
             ring: RefCell::new(start.ring.take()),
+            date: Cell::new((0, HttpDate::from_unix_seconds(0))),
+            ids: RequestIds::new(sys::random()),
         };
         worker.configure(start.snapshot.clone());
         worker
@@ -175,7 +195,7 @@ impl Worker {
         monoio::spawn(self.clone().tick());
         let worker = self.clone();
         inbox
-            .run(move |command| match command {
+            .run(self.driver, move |command| match command {
                 Command::Configure(snapshot, acknowledge) => {
                     let revision = snapshot.revision;
                     worker.configure(snapshot);
@@ -216,6 +236,23 @@ impl Worker {
         let upstreams: Vec<_> = upstreams.collect();
         *known = snapshot.upstreams.iter().map(|spec| spec.uid).zip(upstreams.iter().cloned()).collect();
         *self.current.borrow_mut() = Rc::new(Current { snapshot, upstreams });
+    }
+
+    /// The date of now, formatted once a second.
+    pub fn date(&self) -> HttpDate {
+        let second = sys::wall_ns() / 1_000_000_000;
+        let (known, date) = self.date.get();
+        if known == second {
+            return date;
+        }
+        let date = HttpDate::from_unix_seconds(second);
+        self.date.set((second, date));
+        date
+    }
+
+    /// A new request id.
+    pub fn request_id(&self) -> [u8; ids::REQUEST_ID_BYTES] {
+        self.ids.next()
     }
 
     /// The configuration in force; a request keeps the one it began with.
@@ -264,14 +301,19 @@ impl Worker {
 
     fn listen(self: Rc<Self>, listener: Arc<Listener>, socket: OwnedFd) {
         let listener = Rc::new(Listener::clone(&listener));
+        let nonblocking = self.driver.wants_nonblocking();
         match &listener.address {
             Address::Tcp(_) => {
-                if let Ok(socket) = TcpListener::from_std(socket.into()) {
+                let socket = StdTcpListener::from(socket);
+                socket.set_nonblocking(nonblocking).ok();
+                if let Ok(socket) = TcpListener::from_std(socket) {
                     monoio::spawn(self.accept_tcp(listener, socket));
                 }
             }
             Address::Unix(_) => {
-                if let Ok(socket) = UnixListener::from_std(socket.into()) {
+                let socket = StdUnixListener::from(socket);
+                socket.set_nonblocking(nonblocking).ok();
+                if let Ok(socket) = UnixListener::from_std(socket) {
                     monoio::spawn(self.accept_unix(listener, socket));
                 }
             }
@@ -325,13 +367,7 @@ impl Worker {
         }
         self.stats.accepted.fetch_add(1, Ordering::Relaxed);
         let open = OpenConnection::new(self.clone());
-        let client = Client {
-            stream,
-            pending: Buf::default(),
-            peer,
-            requests: 0,
-            began_ns: 0,
-        };
+        let client = Client { stream, pending: Buf::default(), peer, requests: 0, began_ns: 0 };
         monoio::spawn(async move {
             let worker = open.0.clone();
             contained(&worker, client::serve(worker.clone(), client)).await;
@@ -361,11 +397,9 @@ impl Drop for OpenConnection {
 /// Runs a connection's task; a panic in it ends that connection and nothing else.
 async fn contained(worker: &Worker, task: impl Future<Output = ()>) {
     let mut task = pin!(task);
-    let caught = std::future::poll_fn(|cx| {
-        match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
-            Ok(poll) => poll.map(|()| None),
-            Err(panic) => Poll::Ready(Some(panic)),
-        }
+    let caught = std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(|()| None),
+        Err(panic) => Poll::Ready(Some(panic)),
     })
     .await;
     if let Some(panic) = caught {
@@ -376,6 +410,7 @@ async fn contained(worker: &Worker, task: impl Future<Output = ()>) {
 
 /// What a panic said.
 pub fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("no message").to_owned()
 }

@@ -28,9 +28,9 @@ impl NodeTarget {
 
     /// Takes the place of one connection if fewer than `open_max` are open on the whole node.
     pub fn reserve(self: &Arc<Self>, open_max: u32) -> Option<OpenPlace> {
-        let taken = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
-            (open < open_max).then_some(open + 1)
-        });
+        let taken = self
+            .open
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < open_max).then_some(open + 1));
         taken.ok().map(|_| OpenPlace(self.clone()))
     }
 

@@ -17,6 +17,7 @@ pub mod mailbox;
 pub mod port;
 pub mod shape;
 pub mod stream;
+pub mod supervise;
 pub mod sys;
 pub mod uplink;
 pub mod upstream;

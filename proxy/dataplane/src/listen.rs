@@ -2,7 +2,7 @@
 //! duplicate. So a worker that is replaced loses no connection that waits in its accept queue.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
 
@@ -43,6 +43,16 @@ impl ListenerSockets {
                 let listener = StdUnixListener::bind(path)?;
                 Ok(Self { address: address.clone(), sockets: vec![listener.into()] })
             }
+        }
+    }
+
+    /// Stops accepting, in every process that has a duplicate. Connections that were not yet accepted are reset.
+    pub fn close(&self) {
+        for socket in &self.sockets {
+            sys::shutdown(socket.as_raw_fd(), sys::Side::Both);
+        }
+        if let Address::Unix(path) = &self.address {
+            std::fs::remove_file(path).ok();
         }
     }
 

@@ -64,7 +64,7 @@ pub struct WorkerStats {
 /// What the control side tells a worker.
 pub enum Command {
     /// Serve this configuration from the next request on, and say so.
-    Configure(Arc<Snapshot>, Sender<Acknowledged>),
+    Configure(Served, Sender<Acknowledged>),
     /// Serve a listener.
     Listen(Arc<Listener>, OwnedFd),
     /// Finish what is under way, answer with `Connection: close`, and end.
@@ -88,7 +88,7 @@ pub struct Start {
     /// The driver to run on.
     pub driver: Driver,
     /// The configuration to begin with.
-    pub snapshot: Arc<Snapshot>,
+    pub served: Served,
     /// What all workers share about targets.
     pub nodes: Arc<NodeTargets>,
     /// Commands.
@@ -97,8 +97,21 @@ pub struct Start {
     pub events: Events,
     /// Its counters.
     pub stats: Arc<WorkerStats>,
+    /// What is its own.
+    pub equipment: Equipment,
+}
+
+/// What a worker owns and gets from outside.
+pub struct Equipment {
     /// Where it records calls; without one it serves on and records nothing.
     pub ring: Option<RingWriter>,
+}
+
+/// What is served, and to whom.
+#[derive(Clone)]
+pub struct Served {
+    /// Routes, policies, upstreams.
+    pub snapshot: Arc<Snapshot>,
 }
 
 /// The configuration in force with what this worker keeps for its upstreams.
@@ -141,6 +154,7 @@ pub struct Worker {
 pub struct Snapshot {
     pub revision: u64,
     pub upstreams: Vec<penstock_gate::spec::Upstream>,
+    pub listeners: Vec<Listener>,
 }
 
 /// Runs a worker on the calling thread until it has drained or its mailbox is closed.
@@ -175,17 +189,17 @@ impl Worker {
             closing_idle: Cell::new(false),
             nodes: start.nodes.clone(),
             current: RefCell::new(Rc::new(Current {
-                snapshot: start.snapshot.clone(),
+                snapshot: start.served.snapshot.clone(),
                 upstreams: Vec::new(),
             })),
             upstreams: RefCell::new(HashMap::new()),
             scratch: RefCell::new(Vec::new()),
             connections: Cell::new(0),
-            ring: RefCell::new(start.ring.take()),
+            ring: RefCell::new(start.equipment.ring.take()),
             date: Cell::new((0, HttpDate::from_unix_seconds(0))),
             ids: RequestIds::new(sys::random()),
         };
-        worker.configure(start.snapshot.clone());
+        worker.configure(start.served.clone());
         worker
     }
 
@@ -196,9 +210,9 @@ impl Worker {
         let worker = self.clone();
         inbox
             .run(self.driver, move |command| match command {
-                Command::Configure(snapshot, acknowledge) => {
-                    let revision = snapshot.revision;
-                    worker.configure(snapshot);
+                Command::Configure(served, acknowledge) => {
+                    let revision = served.snapshot.revision;
+                    worker.configure(served);
                     acknowledge.send(Acknowledged { worker: worker.index, revision }).ok();
                     true
                 }
@@ -224,7 +238,8 @@ impl Worker {
         }
     }
 
-    fn configure(&self, snapshot: Arc<Snapshot>) {
+    fn configure(&self, served: Served) {
+        let snapshot = served.snapshot;
         let mut known = self.upstreams.borrow_mut();
         let upstreams = snapshot.upstreams.iter().map(|spec| match known.get(&spec.uid) {
             Some(upstream) => {
@@ -321,7 +336,7 @@ impl Worker {
     }
 
     async fn accept_tcp(self: Rc<Self>, listener: Rc<Listener>, socket: TcpListener) {
-        while !self.draining.get() {
+        while !self.closing_idle.get() {
             match socket.accept().await {
                 Ok((stream, addr)) => {
                     let stream = Stream::tcp(stream, &self.wheel, true);
@@ -335,7 +350,7 @@ impl Worker {
 
     async fn accept_unix(self: Rc<Self>, listener: Rc<Listener>, socket: UnixListener) {
         let addr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        while !self.draining.get() {
+        while !self.closing_idle.get() {
             match socket.accept().await {
                 Ok((stream, _)) => {
                     let stream = Stream::unix(stream, &self.wheel, true);

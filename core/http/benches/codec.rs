@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 use penstock_http::{
-    BodyFraming, BodyReader, Code, FieldId, FieldName, FieldSet, FieldValue, HeadLimits, HttpDate, Method, Parsed,
-    PathPolicy, Problem, RequestHead, ResponseHead, Then, Version, path, problem::Delivery, write,
+    BodyFraming, BodyReader, Code, FieldId, FieldName, FieldSet, FieldValue, HeadLimits, HttpDate, Method,
+    Parsed, PathPolicy, Problem, RequestHead, ResponseHead, Then, Version, path, problem::Delivery, write,
 };
 use std::hint::black_box;
 use std::time::Instant;
@@ -50,7 +50,11 @@ fn write_response(head: &ResponseHead, buf: &[u8], out: &mut Vec<u8>) {
     out.clear();
     write::status_line(out, head.status);
     write::copy_fields(out, buf, &head.fields, FieldSet::of(&[FieldId::XRequestId]));
-    write::field(out, FieldName::known(FieldId::XRequestId), FieldValue::new(b"01J9ZK3V7N8Q2R4T6W8Y0A1B2C").unwrap());
+    write::field(
+        out,
+        FieldName::known(FieldId::XRequestId),
+        FieldValue::new(b"01J9ZK3V7N8Q2R4T6W8Y0A1B2C").unwrap(),
+    );
     write::response_framing(out, head.framing, head.content_length);
     write::connection(out, head.keep_alive, Version::Http11);
     write::end(out);
@@ -98,7 +102,9 @@ fn main() {
     );
 
     measure("normalise a path with dot segments and escapes", 100_000, || {
-        black_box(path::normalise(black_box(b"/v1/./a/../orders/%7e8412/%41"), &policy, &mut scratch).unwrap());
+        black_box(
+            path::normalise(black_box(b"/v1/./a/../orders/%7e8412/%41"), &policy, &mut scratch).unwrap(),
+        );
     });
     let body = [&b"1000\r\n"[..], &[b'x'; 4096], b"\r\n"].concat().repeat(16);
     let mut reader = BodyReader::new();
@@ -109,7 +115,8 @@ fn main() {
     });
     let date = HttpDate::from_unix_seconds(1_795_000_000);
     let problem = Problem { request_id: b"01J9ZK3V7N8Q2R4T6W8Y0A1B2C", ..Problem::new(Code::RateLimited) };
-    let delivery = Delivery { keep_alive: true, client: Version::Http11, head_only: false, date: Some(&date) };
+    let delivery =
+        Delivery { keep_alive: true, client: Version::Http11, head_only: false, date: Some(&date) };
     measure("write a problem answer", 100_000, || {
         out.clear();
         black_box(&problem).write(&delivery, &mut out);

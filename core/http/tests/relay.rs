@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use penstock_http::{
-    BodyFraming, BodyReader, ChunkWriter, FieldId, FieldName, FieldSet, FieldValue, Framing, HeadLimits, Method, Parsed,
-    RequestHead, ResponseHead, TargetForm, Then, Upgrade, Version, write,
+    BodyFraming, BodyReader, ChunkWriter, FieldId, FieldName, FieldSet, FieldValue, Framing, HeadLimits,
+    Method, Parsed, RequestHead, ResponseHead, TargetForm, Then, Upgrade, Version, write,
 };
 
 fn request(text: &str) -> RequestHead {
@@ -21,7 +21,8 @@ fn copied(text: &str, drop: FieldSet) -> String {
 
 #[test]
 fn a_request_head_tells_its_parts() {
-    let text = "\r\nPOST /a/b?c=d HTTP/1.1\r\nhOST: Example.com:81\r\nContent-Length: 3\r\nX-One:  1 \r\n\r\nabc";
+    let text =
+        "\r\nPOST /a/b?c=d HTTP/1.1\r\nhOST: Example.com:81\r\nContent-Length: 3\r\nX-One:  1 \r\n\r\nabc";
     let buf = text.as_bytes();
     let head = request(text);
     assert_eq!(head.method, Method::Post);
@@ -145,13 +146,15 @@ fn a_request_goes_on_as_a_whole() {
     write::field(&mut out, FieldName::known(FieldId::XForwardedFor), FieldValue::new(b"192.0.2.1").unwrap());
     write::request_framing(&mut out, head.framing);
     write::end(&mut out);
-    let expected = "POST /a?b HTTP/1.1\r\nHost: a\r\nX: y\r\nX-Forwarded-For: 192.0.2.1\r\nContent-Length: 3\r\n\r\n";
+    let expected =
+        "POST /a?b HTTP/1.1\r\nHost: a\r\nX: y\r\nX-Forwarded-For: 192.0.2.1\r\nContent-Length: 3\r\n\r\n";
     assert_eq!(String::from_utf8(out).unwrap(), expected);
 }
 
 #[test]
 fn a_response_goes_on_as_a_whole() {
-    let text = "HTTP/1.1 404 Nope\r\nServer: x\r\nContent-Length: 3\r\nConnection: keep-alive\r\nX: y\r\n\r\n";
+    let text =
+        "HTTP/1.1 404 Nope\r\nServer: x\r\nContent-Length: 3\r\nConnection: keep-alive\r\nX: y\r\n\r\n";
     let mut head = ResponseHead::new();
     assert_eq!(head.parse(text.as_bytes(), &HeadLimits::default(), Method::Get), Ok(Parsed::Complete));
     assert_eq!(head.reason.of(text.as_bytes()), b"Nope");
@@ -237,7 +240,11 @@ fn extensions_and_forbidden_trailers_stay_behind() {
     let expected = b"5\r\nhello\r\n0\r\nX-Sum: 1\r\nContent-Digest: e\r\nGrpc-Status: 0\r\n\r\n";
     for part in [1, 2, 3, 7, body.len()] {
         let (out, content, _) = relayed(body, BodyFraming::Chunked, part);
-        assert_eq!(String::from_utf8(out).unwrap(), std::str::from_utf8(expected).unwrap(), "parts of {part}");
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            std::str::from_utf8(expected).unwrap(),
+            "parts of {part}"
+        );
         assert_eq!(content, 5);
     }
     let only_forbidden = b"0\r\nTransfer-Encoding: chunked\r\n\r\n";

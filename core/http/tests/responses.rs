@@ -49,7 +49,9 @@ fn every_row_is_framed_as_told_however_it_is_cut() {
     assert!(rows.len() > 60, "the table is there");
     let mut wrong = Vec::new();
     for row in &rows {
-        let [name, method, expected] = row.columns.as_slice() else { panic!("three columns before the bytes") };
+        let [name, method, expected] = row.columns.as_slice() else {
+            panic!("three columns before the bytes")
+        };
         let asked = match method.as_str() {
             "WEBSOCKET" => Asked { method: Method::Get, upgrade: Some(Upgrade::WebSocket) },
             method => Asked::from(Method::lookup(method.as_bytes())),

@@ -156,6 +156,11 @@ impl Cache {
         }
     }
 
+    /// Units of all leases.
+    pub(crate) fn leased(&self) -> u64 {
+        self.leases.iter().map(|at| u64::from(self.entries[*at as usize].held)).sum()
+    }
+
     /// The entries with leases.
     pub(crate) fn leases(&self) -> &[u32] {
         &self.leases

@@ -558,6 +558,11 @@ impl Shard {
         self.pool.store.seat(self.seat, seat::LEASES + at).store(record, Ordering::Release);
     }
 
+    /// Units on record as leased to this worker, used or not: what its death would count as spent.
+    pub fn leased(&self) -> u64 {
+        self.cache.leased()
+    }
+
     /// Collects alerts; gives the number of those that found no place in the list.
     pub fn take_alerts(&mut self, tell: impl FnMut(Alert)) -> u64 {
         self.alerts.take(tell)

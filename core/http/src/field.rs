@@ -198,13 +198,21 @@ const fn slots() -> [FieldId; SLOT_COUNT] {
 
 /// A set of [`FieldId`]s in 128 bits; every operation is a few instructions and const.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FieldSet(u128);
+pub struct FieldSet([u64; 2]);
 
 const _: () = assert!(FieldId::COUNT <= 128);
 
+const fn word(id: FieldId) -> usize {
+    id as usize >> 6 & 1
+}
+
+const fn bit(id: FieldId) -> u64 {
+    1 << (id as u32 & 63)
+}
+
 impl FieldSet {
     /// No field.
-    pub const EMPTY: FieldSet = FieldSet(0);
+    pub const EMPTY: FieldSet = FieldSet([0; 2]);
 
     /// Fields that concern one connection only and are never relayed (RFC 9110 section 7.6.1), with
     /// the framing field `Transfer-Encoding`. What `Connection` lists comes on top, field by field.
@@ -248,36 +256,40 @@ impl FieldSet {
     /// This set and one more id.
     #[must_use]
     pub const fn with(self, id: FieldId) -> FieldSet {
-        FieldSet(self.0 | 1 << id as u32)
+        let mut words = self.0;
+        words[word(id)] |= bit(id);
+        FieldSet(words)
     }
 
     /// This set without an id.
     #[must_use]
     pub const fn without(self, id: FieldId) -> FieldSet {
-        FieldSet(self.0 & !(1 << id as u32))
+        let mut words = self.0;
+        words[word(id)] &= !bit(id);
+        FieldSet(words)
     }
 
     /// What is in either set.
     #[must_use]
     pub const fn union(self, other: FieldSet) -> FieldSet {
-        FieldSet(self.0 | other.0)
+        FieldSet([self.0[0] | other.0[0], self.0[1] | other.0[1]])
     }
 
     /// What is in both sets.
     #[must_use]
     pub const fn intersection(self, other: FieldSet) -> FieldSet {
-        FieldSet(self.0 & other.0)
+        FieldSet([self.0[0] & other.0[0], self.0[1] & other.0[1]])
     }
 
     /// Whether the id is in the set.
     #[inline]
     pub const fn contains(self, id: FieldId) -> bool {
-        self.0 >> id as u32 & 1 == 1
+        self.0[word(id)] & bit(id) != 0
     }
 
     /// Whether the set is empty.
     pub const fn is_empty(self) -> bool {
-        self.0 == 0
+        self.0[0] | self.0[1] == 0
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! The crate has no sockets, no clock and no runtime, and nothing in the message model is HTTP/1 only.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod body;
 pub mod chunk;

@@ -4,7 +4,6 @@ use penstock_http::problem::{Delivery, Problem};
 use penstock_http::{Code, RequestHead};
 use penstock_ring::CallStrings;
 
-use crate::buf::Buf;
 use crate::call::Call;
 use crate::client::Client;
 use crate::deadline::Action;
@@ -50,11 +49,7 @@ pub async fn give(
     call.record.status = answer.problem.code.status();
     call.record.code = answer.problem.code.id();
     call.publish(worker, strings, out.len() as u64);
-    let mut buf = worker.bufs.small();
-    if buf.room() < out.len() {
-        buf = Buf::with_capacity(out.len());
-    }
-    buf.push(out);
+    let buf = worker.bufs.filled(&[out]);
     let began_ns = sys::monotonic_ns();
     let until_ns = began_ns + client.peer.listener.timeouts.write.as_nanos() as u64;
     client.stream.write_timer.arm(until_ns, Action::Shutdown(Side::Both));

@@ -174,6 +174,20 @@ impl BufPool {
         self.large.borrow_mut().pop().unwrap_or_else(|| Buf::with_capacity(LARGE))
     }
 
+    /// A buffer with these parts one after another: of a class if they fit, else of their length.
+    pub fn filled(&self, parts: &[&[u8]]) -> Buf {
+        let len = parts.iter().map(|part| part.len()).sum();
+        let mut buf = match len {
+            0..=SMALL => self.small(),
+            0..=LARGE => self.large(),
+            _ => Buf::with_capacity(len),
+        };
+        for part in parts {
+            buf.push(part);
+        }
+        buf
+    }
+
     /// Gives a buffer back; beyond the bound of its class it is freed.
     pub fn put(&self, mut buf: Buf) {
         buf.clear();

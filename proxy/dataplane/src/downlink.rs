@@ -184,21 +184,8 @@ impl Downlink<'_> {
         write::status_line(self.out, self.head.status);
         write::copy_fields(self.out, head, &self.head.fields, self.shape.drop);
         write::end(self.out);
-        let out = self.filled(&[]);
+        let out = self.worker.bufs.filled(&[self.out]);
         self.write_client(out).await
-    }
-
-    /// A buffer with what stands in `out` and then `tail`.
-    fn filled(&self, tail: &[u8]) -> Buf {
-        let bufs = &self.worker.bufs;
-        let mut buf =
-            if self.out.len() + tail.len() <= crate::buf::SMALL { bufs.small() } else { bufs.large() };
-        if buf.room() < self.out.len() + tail.len() {
-            buf = Buf::with_capacity(self.out.len() + tail.len());
-        }
-        buf.push(self.out);
-        buf.push(tail);
-        buf
     }
 
     async fn relay(&mut self, mut buf: Buf) -> Result<Done, Failed> {
@@ -322,14 +309,14 @@ impl Downlink<'_> {
             0
         };
         let result = if head_len > 0 && head_len + n <= LARGE {
-            let out = self.filled(&buf.bytes()[..n]);
+            let out = self.worker.bufs.filled(&[self.out, &buf.bytes()[..n]]);
             *head_left = false;
             self.out.clear();
             buf.consume(n);
             self.write_client(out).await
         } else {
             if head_len > 0 {
-                let out = self.filled(&[]);
+                let out = self.worker.bufs.filled(&[self.out]);
                 *head_left = false;
                 self.out.clear();
                 self.write_client(out).await?;

@@ -12,14 +12,14 @@ use penstock_http::{Code, FieldSet, Refusal, RequestHead, ResponseHead};
 use penstock_ring::{CallStrings, Stage, Verdict};
 
 use crate::answer::{self, Answer};
-use crate::buf::{Buf, LARGE, SMALL};
+use crate::buf::{Buf, SMALL};
 use crate::call::{Call, micros32};
 use crate::client::Client;
 use crate::deadline::Action;
 use crate::downlink::{Done, Downlink, Failed};
 use crate::shape::ResponseShape;
 use crate::sys::{self, Side};
-use crate::uplink::{BodyRules, Stop, Uplink};
+use crate::uplink::{BodyRules, FirstPiece, Stop, Uplink};
 use crate::upstream::pool::Connection;
 use crate::upstream::{Patience, Target};
 use crate::worker::{Current, Worker};
@@ -45,6 +45,7 @@ pub struct Scratch {
     call: Box<Call>,
     request_body: BodyReader,
     response_body: BodyReader,
+    first: FirstPiece,
     out: Vec<u8>,
 }
 
@@ -113,9 +114,15 @@ async fn forward(
 ) -> After {
     let upstream = current.upstreams[0].clone();
     let spec = upstream.spec.borrow().clone();
-    let replayable = !scratch.head.framing.has_body();
+    scratch.request_body.begin_request(scratch.head.framing);
+    let bytes_max = Some(spec::Body::MAX);
+    let first = scratch.first.take(&mut client.pending, &mut scratch.request_body, bytes_max);
+    let replayable = scratch.request_body.is_done();
     let mut tries = 0;
     let failed = loop {
+        if let Err(code) = first {
+            break code;
+        }
         let target = match upstream.pick() {
             Ok(target) => target,
             Err(code) => break code,
@@ -210,8 +217,7 @@ async fn attempt(
 ) -> Attempt {
     connection.requests += 1;
     let reused = connection.requests > 1;
-    let Scratch { head, response, call, request_body, response_body, out } = scratch;
-    request_body.begin_request(head.framing);
+    let Scratch { head, response, call, request_body, response_body, first, out } = scratch;
     out.clear();
     write_request_head(out, head, request);
     let idle = spec.timeouts.idle;
@@ -220,14 +226,11 @@ async fn attempt(
         .stream
         .read_timer
         .arm(now_ns + spec.timeouts.first_byte.as_nanos() as u64, Action::Shutdown(Side::Both));
-    let mut first = if out.len() <= SMALL { worker.bufs.small() } else { worker.bufs.large() };
-    if first.room() < out.len() {
-        first = Buf::with_capacity(out.len().max(LARGE + 1));
-    }
-    first.push(out);
-    call.counters.upstream_out.set(call.counters.upstream_out.get() + first.len() as u64);
-    let (written, first) = connection.stream.writer.write_all(first).await;
-    worker.bufs.put(first);
+    let (content, first) = (first.content, &first.bytes);
+    let buf = worker.bufs.filled(&[out, first]);
+    call.counters.upstream_out.set(call.counters.upstream_out.get() + buf.len() as u64);
+    let (written, buf) = connection.stream.writer.write_all(buf).await;
+    worker.bufs.put(buf);
     if written.is_err() && reused && may_retry {
         target.discard(connection);
         return Attempt::Again;
@@ -257,6 +260,7 @@ async fn attempt(
             body: request_body,
             bufs: &worker.bufs,
             counters: &counters,
+            content,
             rules: BodyRules { bytes_max: Some(spec::Body::MAX), rate_min: Some(spec::Body::RATE_MIN), idle },
         };
         let down = Downlink {

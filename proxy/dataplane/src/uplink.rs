@@ -26,6 +26,49 @@ pub enum Stop {
     ClientGone,
 }
 
+/// What of the body came with the head: judged before anything is sent upstream, sent with the head in one write,
+/// and kept for a second try.
+#[derive(Debug, Default)]
+pub struct FirstPiece {
+    /// Bytes to send behind the head.
+    pub bytes: Vec<u8>,
+    /// Bytes of content among them.
+    pub content: u64,
+}
+
+impl FirstPiece {
+    /// Takes it from the pending bytes.
+    ///
+    /// # Errors
+    /// The code of the answer to give: the body is malformed or too large.
+    pub fn take(&mut self, pending: &mut Buf, body: &mut BodyReader, bytes_max: Option<u64>) -> Result<(), Code> {
+        self.bytes.clear();
+        self.content = 0;
+        loop {
+            let relay = body.relay(pending.bytes()).map_err(|refusal| refusal.code)?;
+            self.content += relay.content as u64;
+            if is_too_large(body, self.content, bytes_max) {
+                return Err(Code::BodyTooLarge);
+            }
+            self.bytes.extend_from_slice(&pending.bytes()[..relay.forward]);
+            pending.consume(relay.forward + relay.skip);
+            match relay.then {
+                Then::Again => {}
+                Then::Trailers => {
+                    if let Some(trailers) = body.trailers() {
+                        trailers.write(&mut self.bytes);
+                    }
+                }
+                Then::NeedMore | Then::End => return Ok(()),
+            }
+        }
+    }
+}
+
+fn is_too_large(body: &BodyReader, content: u64, bytes_max: Option<u64>) -> bool {
+    bytes_max.is_some_and(|max| content.max(body.announced().unwrap_or(0)) > max)
+}
+
 /// The client's side of a call that is under way.
 pub struct Uplink<'a> {
     /// Reads of the client.
@@ -44,6 +87,8 @@ pub struct Uplink<'a> {
     pub bufs: &'a BufPool,
     /// Counters.
     pub counters: &'a Counters,
+    /// Bytes of content that were sent with the head.
+    pub content: u64,
     /// Rules of the route.
     pub rules: BodyRules,
 }
@@ -78,17 +123,13 @@ impl Uplink<'_> {
 
     async fn send_body(&mut self) -> Result<(), Option<Stop>> {
         let began_ns = sys::monotonic_ns();
-        let mut content: u64 = 0;
+        let mut content = self.content;
         loop {
             let mut buf = std::mem::take(self.pending);
             loop {
                 let relay = self.body.relay(buf.bytes()).map_err(|r| Some(Stop::Refused(r.code)))?;
                 content += relay.content as u64;
-                if self
-                    .rules
-                    .bytes_max
-                    .is_some_and(|max| content.max(self.body.announced().unwrap_or(0)) > max)
-                {
+                if is_too_large(self.body, content, self.rules.bytes_max) {
                     return Err(Some(Stop::Refused(Code::BodyTooLarge)));
                 }
                 if relay.forward > 0 {

@@ -8,3 +8,4 @@ pub mod driver;
 pub mod port;
 pub mod stream;
 pub mod sys;
+pub mod tls;

@@ -12,6 +12,7 @@ use crate::buf::Buf;
 use crate::deadline::{Timer, Wheel};
 use crate::port::{ReadPort, socket_port};
 use crate::sys::{self, Side};
+use crate::tls::TlsWriter;
 
 /// The write side of a socket.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub enum Writer {
     Tcp(OwnedWriteHalf<TcpStream>),
     /// Over a Unix socket.
     Unix(OwnedWriteHalf<UnixStream>),
+    /// Over TLS, itself over one of the others.
+    Tls(Box<TlsWriter>),
 }
 
 impl Writer {
@@ -27,11 +30,32 @@ impl Writer {
     ///
     /// # Errors
     /// What send(2) says; then an unknown part is on the wire and the socket must be closed.
-    pub async fn write_all(&mut self, mut buf: Buf) -> (io::Result<()>, Buf) {
+    pub async fn write_all(&mut self, buf: Buf) -> (io::Result<()>, Buf) {
+        match self {
+            Writer::Tls(tls) => tls.write_all(buf).await,
+            _ => self.send_all(buf).await,
+        }
+    }
+
+    /// Ends our side of the protocol above the socket: over TLS sends close_notify, or the alert that tells the
+    /// peer what broke; elsewhere there is nothing to send. Called before the write side is shut or closed.
+    ///
+    /// # Errors
+    /// What send(2) says.
+    pub async fn finish(&mut self) -> io::Result<()> {
+        match self {
+            Writer::Tls(tls) => tls.finish().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// [`Writer::write_all`] on the socket itself. TLS is not carried within TLS.
+    pub(crate) async fn send_all(&mut self, mut buf: Buf) -> (io::Result<()>, Buf) {
         while !buf.is_empty() {
             let (result, back) = match self {
                 Writer::Tcp(half) => half.write(buf).await,
                 Writer::Unix(half) => half.write(buf).await,
+                Writer::Tls(_) => (Err(io::ErrorKind::Unsupported.into()), buf),
             };
             buf = back;
             match result {
@@ -76,6 +100,16 @@ impl Stream {
 
     fn new(fd: RawFd, wheel: &Rc<Wheel>, reader: Box<dyn ReadPort>, writer: Writer) -> Self {
         Self { read_timer: wheel.timer(fd), write_timer: wheel.timer(fd), reader, writer, fd }
+    }
+
+    /// The same socket with its two sides wrapped.
+    pub(crate) fn wrap(
+        self,
+        wrap: impl FnOnce(Box<dyn ReadPort>, Writer) -> (Box<dyn ReadPort>, Writer),
+    ) -> Self {
+        let Self { read_timer, write_timer, reader, writer, fd } = self;
+        let (reader, writer) = wrap(reader, writer);
+        Self { read_timer, write_timer, reader, writer, fd }
     }
 
     /// Ends one side, or both.

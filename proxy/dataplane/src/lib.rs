@@ -19,6 +19,7 @@ pub mod shape;
 pub mod stream;
 pub mod supervise;
 pub mod sys;
+pub mod tls;
 pub mod uplink;
 pub mod upstream;
 pub mod worker;

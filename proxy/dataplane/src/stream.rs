@@ -12,6 +12,7 @@ use crate::buf::Buf;
 use crate::deadline::{Timer, Wheel};
 use crate::port::{ReadPort, socket_port};
 use crate::sys::{self, Side};
+use crate::tls::TlsWriter;
 
 /// The write side of a socket.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub enum Writer {
     Tcp(OwnedWriteHalf<TcpStream>),
     /// Over a Unix socket.
     Unix(OwnedWriteHalf<UnixStream>),
+    /// Over TLS, itself over one of the others.
+    Tls(Box<TlsWriter>),
 }
 
 impl Writer {
@@ -28,8 +31,10 @@ impl Writer {
     /// # Errors
     /// What send(2) says; then an unknown part is on the wire and the socket must be closed.
     pub async fn write_all(&mut self, buf: Buf) -> (io::Result<()>, Buf) {
-        let n = buf.len();
-        self.write(buf, n).await
+        match self {
+            Writer::Tls(tls) => tls.write_all(buf).await,
+            _ => self.send_all(buf).await,
+        }
     }
 
     /// Writes the first `n` readable bytes of `buf` and gives it back without them.
@@ -38,16 +43,30 @@ impl Writer {
     /// As [`Writer::write_all`].
     pub async fn write(&mut self, mut buf: Buf, n: usize) -> (io::Result<()>, Buf) {
         buf.hide_after(n);
-        let (result, mut buf) = self.send(buf).await;
+        let (result, mut buf) = self.write_all(buf).await;
         buf.unhide();
         (result, buf)
     }
 
-    async fn send(&mut self, mut buf: Buf) -> (io::Result<()>, Buf) {
+    /// Ends our side of the protocol above the socket: over TLS sends close_notify, or the alert that tells the
+    /// peer what broke; elsewhere there is nothing to send. Called before the write side is shut or closed.
+    ///
+    /// # Errors
+    /// What send(2) says.
+    pub async fn finish(&mut self) -> io::Result<()> {
+        match self {
+            Writer::Tls(tls) => tls.finish().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// [`Writer::write_all`] on the socket itself. TLS is not carried within TLS.
+    pub(crate) async fn send_all(&mut self, mut buf: Buf) -> (io::Result<()>, Buf) {
         while !buf.is_empty() {
             let (result, back) = match self {
                 Writer::Tcp(half) => half.write(buf).await,
                 Writer::Unix(half) => half.write(buf).await,
+                Writer::Tls(_) => (Err(io::ErrorKind::Unsupported.into()), buf),
             };
             buf = back;
             match result {
@@ -92,6 +111,16 @@ impl Stream {
 
     fn new(fd: RawFd, wheel: &Rc<Wheel>, reader: Box<dyn ReadPort>, writer: Writer) -> Self {
         Self { read_timer: wheel.timer(fd), write_timer: wheel.timer(fd), reader, writer, fd }
+    }
+
+    /// The same socket with its two sides wrapped.
+    pub(crate) fn wrap(
+        self,
+        wrap: impl FnOnce(Box<dyn ReadPort>, Writer) -> (Box<dyn ReadPort>, Writer),
+    ) -> Self {
+        let Self { read_timer, write_timer, reader, writer, fd } = self;
+        let (reader, writer) = wrap(reader, writer);
+        Self { read_timer, write_timer, reader, writer, fd }
     }
 
     /// Ends one side, or both.

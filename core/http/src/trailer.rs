@@ -88,7 +88,8 @@ impl Trailers {
 
     fn may_relay(&self, field: &Field) -> bool {
         let name = field.name.of(&self.raw);
-        RELAYED.contains(field.id)
+        !field.dropped
+            && RELAYED.contains(field.id)
             && (field.id != FieldId::Other
                 || !REFUSED_PREFIXES.iter().any(|prefix| {
                     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))

@@ -7,6 +7,8 @@
 
 pub mod callers;
 pub mod cidr;
+mod client;
+mod cors;
 mod error;
 mod fold_hash;
 pub mod identity;
@@ -14,4 +16,5 @@ pub mod limits;
 mod request;
 mod router;
 pub mod spec;
+mod trace;
 mod value;

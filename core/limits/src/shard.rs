@@ -200,9 +200,13 @@ impl Shard {
                 self.return_lease(at, pool_ns);
             }
             let entry = *self.cache.entry(at);
+            let lease = match rule.leasable && at != SCRATCH {
+                true => self.cache.entry(at).slice(pool_ns, rule.leases_max / self.workers.max(1)),
+                false => 0,
+            };
             let ask = Ask {
                 amount: applied.amount,
-                lease: if rule.leasable && at != SCRATCH { self.cache.entry(at).slice(pool_ns) } else { 0 },
+                lease,
                 held: entry.held,
                 workers: self.workers,
                 force: rule.soft && rule.method != Method::Gcra,

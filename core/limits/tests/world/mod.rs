@@ -357,7 +357,8 @@ impl World {
             }
             Verdict::Refused(refusal) => {
                 assert!(permits.is_empty(), "a refused call holds something");
-                self.checker.refused(time, now.wall_ns, &uses);
+                // Limits after the refusing one were not asked.
+                self.checker.refused(time, now.wall_ns, &uses[..=usize::from(refusal.index)]);
                 assert_ne!(refusal.kind, penstock_limits::RefusalKind::Unavailable);
                 if expected {
                     // The reference's call ends too.

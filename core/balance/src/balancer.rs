@@ -248,7 +248,7 @@ impl Balancer {
 
     /// A candidate drawn by weight.
     fn draw(&mut self, total: u64) -> usize {
-        let mut at = (u128::from(self.random()) * u128::from(total) >> 64) as u64;
+        let mut at = ((u128::from(self.random()) * u128::from(total)) >> 64) as u64;
         for (place, weight) in self.weights.iter().enumerate() {
             if at < u64::from(*weight) {
                 return place;

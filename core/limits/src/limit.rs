@@ -172,6 +172,16 @@ impl Rule {
         }
     }
 
+    /// What is asked for at admission: of bytes no more than the whole, or a body larger than that could never
+    /// pass; the rest is booked when it has moved.
+    #[inline]
+    pub(crate) fn units(&self, amount: u64) -> u64 {
+        match self.kind {
+            Kind::Bytes(_) => amount.min((self.burst >> self.shift) << self.shift),
+            Kind::Requests | Kind::Concurrent => amount,
+        }
+    }
+
     /// Ticks that `amount` units cost.
     #[inline]
     pub(crate) fn cost_ticks(&self, amount: u64) -> u64 {

@@ -215,6 +215,65 @@ fn bytes_are_reserved_booked_beyond_and_given_back() {
 }
 
 #[test]
+fn a_body_larger_than_the_whole_passes_when_the_whole_is_free() {
+    for algorithm in [None, Some(Algorithm::Fixed), Some(Algorithm::Rolling)] {
+        let mut bench = Bench::new();
+        let amount = (1 << 33) + 1;
+        let spec = LimitSpec { algorithm, ..per(1, Kind::Bytes(Direction::Up), amount, 60) };
+        let limit = bench.pool.register(&spec).unwrap();
+        assert!(bench.passes(0, &[(&limit, 1, 3 * amount)]), "{algorithm:?}");
+        bench.shard.release(at(0), &mut bench.permits, BytesMoved { up: 3 * amount, down: 0 });
+        let refusal = bench.refusal(0, &[(&limit, 1, 1)]);
+        if algorithm.is_none() {
+            assert!(refusal.retry_after_ns.abs_diff(120 * SECOND) < 100, "{refusal:?}");
+        }
+    }
+}
+
+#[test]
+fn counters_in_a_file_outlive_the_process_and_leases_count_as_spent() {
+    let path = std::env::temp_dir().join(format!("penstock-limits-decisions-{}", std::process::id()));
+    let file =
+        std::fs::File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+    let map = || Region::file(&file, config(1, 1).region_words()).unwrap();
+    let spec = requests(1, 10_000, 1);
+    let leased = {
+        let mut bench = Bench::on(Arc::new(NodePool::open(map(), &config(1, 1), at(0), &[]).unwrap()));
+        let limit = bench.pool.register(&spec).unwrap();
+        for call in 0..200 {
+            assert!(bench.passes(call * 100_000, &[(&limit, 0, 1)]));
+        }
+        bench.shard.leased()
+    };
+    assert!(leased > 0);
+    // 200 calls in 20 ms against ten a millisecond: without the lease the bucket would be full.
+    let mut bench = Bench::on(Arc::new(NodePool::open(map(), &config(2, 1), at(20 * MS), &[]).unwrap()));
+    let limit = bench.pool.register(&spec).unwrap();
+    let passed = (0..20_000).filter(|_| bench.passes(20 * MS, &[(&limit, 0, 1)])).count() as u64;
+    assert_eq!(passed, 10_000 - leased);
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn shards_move_between_threads_and_pools_are_shared() {
+    fn send<T: Send>() {}
+    fn send_and_sync<T: Send + Sync>() {}
+    send::<Shard>();
+    send_and_sync::<NodePool>();
+    send_and_sync::<Limit>();
+}
+
+#[test]
+fn a_million_keys_stay_within_their_bytes() {
+    let words = |keys: u32, rolling: u32| {
+        NodeConfig { keys_max: keys, rolling_keys_max: rolling, ..NodeConfig::new(1, 1) }.region_words()
+    };
+    let base = words(1, 0);
+    assert!((words(1_000_000, 0) - base) * 8 <= 100 * 1_000_000);
+    assert!((words(1_000_000, 1_000_000) - base) * 8 <= 320 * 1_000_000);
+}
+
+#[test]
 fn directions_count_their_own() {
     for (direction, expected) in [(Direction::Up, 90), (Direction::Down, 80), (Direction::Both, 70)] {
         let mut bench = Bench::new();

@@ -7,7 +7,7 @@ mod world;
 fn guarantees_hold_over_seeds() {
     let seeds: u64 = match std::env::var("LIMITS_SEEDS") {
         Ok(number) => number.parse().expect("LIMITS_SEEDS is a number"),
-        Err(_) => 600,
+        Err(_) => 500,
     };
     let mut leased = 0;
     let (mut ran, mut reference) = (0, 0);

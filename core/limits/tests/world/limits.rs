@@ -36,7 +36,7 @@ impl SimLimit {
     /// Too small for any lease: every decision must be the reference's. (Where the interval is no whole number of
     /// sixteenths of a nanosecond it is rounded up, and a call in just that moment may differ.)
     pub(super) fn is_small(&self) -> bool {
-        let whole = self.window_ns() * 16 % self.spec.amount == 0;
+        let whole = (self.window_ns() * 16).is_multiple_of(self.spec.amount);
         self.spec.kind == Kind::Requests && whole && self.spec.amount.max(self.spec.burst.unwrap_or(0)) < 4
     }
 }

@@ -1,5 +1,6 @@
 //! Runs the simulation over many seeds: `limits-sim --seeds N [--from S]`. Exits with a panic at the first seed in
 //! which a guarantee does not hold; that seed alone reproduces it.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "../tests/world/mod.rs"]
 mod world;

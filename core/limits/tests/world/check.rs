@@ -53,7 +53,7 @@ fn calendar_index(wall: u64, hour: bool) -> u64 {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// (time, wall, amount) of each admission.
+    /// (time, wall, amount) of each admission; amount 0: of a refusal.
     admitted: Vec<(u64, u64, u64)>,
     at_once: u64,
     at_once_max: u64,
@@ -79,6 +79,16 @@ impl Checker {
                 seen.at_once_max = seen.at_once_max.max(seen.at_once);
             } else {
                 seen.admitted.push((time, wall, *amount));
+            }
+        }
+    }
+
+    /// A call that another limit refused may have opened a new calendar window, in which the clock's way back
+    /// then counts.
+    pub(super) fn refused(&mut self, time: u64, wall: u64, uses: &[(usize, Key, u64)]) {
+        for (place, key, _) in uses {
+            if matches!(self.promises[*place], Promise::Calendar { .. }) {
+                self.seen.entry((*place, *key)).or_default().admitted.push((time, wall, 0));
             }
         }
     }

@@ -33,9 +33,11 @@ impl SimLimit {
         (self.window_ns() * bytes / self.spec.amount).clamp(1000, 40 * SECOND)
     }
 
-    /// Too small for any lease: every decision must be the reference's.
+    /// Too small for any lease: every decision must be the reference's. (Where the interval is no whole number of
+    /// sixteenths of a nanosecond it is rounded up, and a call in just that moment may differ.)
     pub(super) fn is_small(&self) -> bool {
-        self.spec.kind == Kind::Requests && self.spec.amount.max(self.spec.burst.unwrap_or(0)) < 4
+        let whole = (self.window_ns() * 16).is_multiple_of(self.spec.amount);
+        self.spec.kind == Kind::Requests && whole && self.spec.amount.max(self.spec.burst.unwrap_or(0)) < 4
     }
 }
 
@@ -47,8 +49,14 @@ fn calendar(unit: CalendarUnit) -> Window {
 
 pub(super) fn random_limit(random: &mut Random, owner: u128, short_only: bool) -> SimLimit {
     let seconds = |n| Window::Duration(Duration::from_secs(n));
-    let windows =
-        [seconds(1), seconds(1), seconds(1), seconds(60), seconds(7), Window::Duration(Duration::from_millis(500))];
+    let windows = [
+        seconds(1),
+        seconds(1),
+        seconds(1),
+        seconds(60),
+        seconds(7),
+        Window::Duration(Duration::from_millis(500)),
+    ];
     let amounts = [1, 2, 3, 10, 100, 333, 1000, 5000, 20_000, 50_000];
     let amount = amounts[random.below(10) as usize];
     let window = windows[random.below(6) as usize].clone();
@@ -77,4 +85,16 @@ pub(super) fn random_limit(random: &mut Random, owner: u128, short_only: bool) -
         }
     };
     SimLimit { spec, by_caller: random.below(2) == 0 }
+}
+
+/// A limit that many calls in 10 ms pass.
+pub(super) fn fast_limit(random: &mut Random) -> SimLimit {
+    let amount = [2000, 5000, 20_000][random.below(3) as usize];
+    let requests =
+        LimitSpec::new(0, "fast", Kind::Requests, amount, Window::Duration(Duration::from_secs(1)));
+    let spec = match random.below(3) {
+        0 => LimitSpec { algorithm: Some(Algorithm::Fixed), ..requests },
+        _ => LimitSpec { burst: Some([100, 400, 1000][random.below(3) as usize]), ..requests },
+    };
+    SimLimit { spec, by_caller: false }
 }

@@ -90,6 +90,10 @@ struct World {
     checker: Checker,
     reference: Reference,
     lost: u64,
+    /// One fast limit, mostly below its rate: the regime in which workers lease.
+    busy: bool,
+    /// Calls left to come at this same moment.
+    rush: u64,
     totals: Totals,
 }
 
@@ -120,9 +124,13 @@ impl World {
         let region = Region::memory(config.region_words());
         let now = Now { mono_ns: 1000 * SECOND, wall_ns: WALL_START };
         let pool = Arc::new(NodePool::open(region.clone(), &config, now, &[]).unwrap());
-        let limits: Vec<_> = (0..1 + random.below(3))
-            .map(|owner| limits::random_limit(&mut random, owner as u128, faults == Faults::PowerCuts))
-            .collect();
+        let busy = random.below(4) == 0;
+        let limits: Vec<_> = match busy {
+            true => vec![limits::fast_limit(&mut random)],
+            false => (0..1 + random.below(3))
+                .map(|owner| limits::random_limit(&mut random, owner as u128, faults == Faults::PowerCuts))
+                .collect(),
+        };
         let mut world = Self {
             faults,
             region,
@@ -142,6 +150,8 @@ impl World {
             reference: Reference::new(&limits),
             limits,
             lost: 0,
+            busy,
+            rush: 0,
             totals: Totals { seeds: 1, least_share: 10_000, ..Totals::default() },
             random,
         };
@@ -177,15 +187,16 @@ impl World {
         let budget = if self.random.below(20) == 0 { 20_000 } else { 2_500 };
         let unit = self.limits.iter().map(|limit| limit.interval_ns()).max().unwrap();
         let skew = self.random.below(3);
-        let keys = 1 + self.random.below(4);
+        let keys = 1 + self.random.below(if self.busy { 1 } else { 4 });
         let mut arrivals = 0;
         while arrivals < budget {
             let phase = self.random.below(10);
             let calls = 1 + self.random.below(budget / 4);
             // Mean gap between arrivals: from a fifth of the limit to ten times over it.
-            let gap = unit * (1 + self.random.below(50)) / 10;
+            let gap = unit * (if self.busy { 11 } else { 1 } + self.random.below(50)) / 10;
             for _ in 0..calls.min(budget - arrivals) {
                 match phase {
+                    _ if self.rush > 0 => self.rush -= 1,
                     0..6 => self.advance(self.random.peek_below(2 * gap + 1)),
                     6 | 7 => {}
                     _ if self.random.below(100) == 0 => {
@@ -201,6 +212,11 @@ impl World {
             }
             let pause = self.random.below(4) * self.limits[0].window_ns().min(100 * SECOND) / 3;
             self.advance(pause);
+            if self.faults == Faults::None && pause > SECOND {
+                let leased: u64 =
+                    self.workers.iter().flat_map(|worker| &worker.shard).map(Shard::leased).sum();
+                assert_eq!(leased, 0, "idle leases did not go back");
+            }
         }
         self.totals.arrivals = arrivals;
     }
@@ -341,6 +357,8 @@ impl World {
             }
             Verdict::Refused(refusal) => {
                 assert!(permits.is_empty(), "a refused call holds something");
+                // Limits after the refusing one were not asked.
+                self.checker.refused(time, now.wall_ns, &uses[..=usize::from(refusal.index)]);
                 assert_ne!(refusal.kind, penstock_limits::RefusalKind::Unavailable);
                 if expected {
                     // The reference's call ends too.
@@ -357,6 +375,8 @@ impl World {
         if self.faults == Faults::None || self.random.below(150) > 0 {
             return;
         }
+        // What was wrongly given back shows when all comes at once right after.
+        self.rush = self.random.below(2) * 700;
         match self.faults {
             Faults::None => {}
             Faults::WallSteps => {

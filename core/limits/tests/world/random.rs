@@ -21,7 +21,7 @@ impl Random {
 
     /// The next number below `bound`, without moving on.
     pub(super) fn peek_below(&self, bound: u64) -> u64 {
-        (u128::from(self.value()) * u128::from(bound) >> 64) as u64
+        ((u128::from(self.value()) * u128::from(bound)) >> 64) as u64
     }
 
     pub(super) fn below(&mut self, bound: u64) -> u64 {

@@ -6,4 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cidr;
+mod error;
+mod router;
 pub mod spec;
+mod value;

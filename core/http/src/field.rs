@@ -1,0 +1,315 @@
+//! The field names that anybody in a gateway looks at, as one-byte ids, and sets of them.
+//!
+//! Knows names only: no values, no messages, no version of HTTP.
+
+macro_rules! fields {
+    ($($variant:ident = $name:literal;)+) => {
+        /// A field name the gateway knows by id; every other name is [`FieldId::Other`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum FieldId {
+            /// A name that is not in the list.
+            Other,
+            $(#[doc = concat!("`", $name, "`")] $variant,)+
+        }
+
+        const NAMES: &[&str] = &["", $($name),+];
+        const IDS: &[FieldId] = &[FieldId::Other, $(FieldId::$variant),+];
+    };
+}
+
+fields! {
+    // framing and connection
+    Host = "Host";
+    ContentLength = "Content-Length";
+    TransferEncoding = "Transfer-Encoding";
+    Connection = "Connection";
+    KeepAlive = "Keep-Alive";
+    ProxyConnection = "Proxy-Connection";
+    Te = "TE";
+    Trailer = "Trailer";
+    Upgrade = "Upgrade";
+    Http2Settings = "HTTP2-Settings";
+    Expect = "Expect";
+    MaxForwards = "Max-Forwards";
+    // who calls
+    Authorization = "Authorization";
+    WwwAuthenticate = "WWW-Authenticate";
+    ProxyAuthorization = "Proxy-Authorization";
+    ProxyAuthenticate = "Proxy-Authenticate";
+    Cookie = "Cookie";
+    SetCookie = "Set-Cookie";
+    XApiKey = "X-Api-Key";
+    ApiKey = "Api-Key";
+    XGoogApiKey = "X-Goog-Api-Key";
+    Dpop = "DPoP";
+    Signature = "Signature";
+    SignatureInput = "Signature-Input";
+    IdempotencyKey = "Idempotency-Key";
+    // browsers
+    Origin = "Origin";
+    Referer = "Referer";
+    AccessControlRequestMethod = "Access-Control-Request-Method";
+    AccessControlRequestHeaders = "Access-Control-Request-Headers";
+    AccessControlAllowOrigin = "Access-Control-Allow-Origin";
+    AccessControlAllowMethods = "Access-Control-Allow-Methods";
+    AccessControlAllowHeaders = "Access-Control-Allow-Headers";
+    AccessControlAllowCredentials = "Access-Control-Allow-Credentials";
+    AccessControlExposeHeaders = "Access-Control-Expose-Headers";
+    AccessControlMaxAge = "Access-Control-Max-Age";
+    StrictTransportSecurity = "Strict-Transport-Security";
+    // content
+    ContentType = "Content-Type";
+    ContentEncoding = "Content-Encoding";
+    ContentRange = "Content-Range";
+    ContentLanguage = "Content-Language";
+    ContentLocation = "Content-Location";
+    ContentDisposition = "Content-Disposition";
+    ContentDigest = "Content-Digest";
+    ReprDigest = "Repr-Digest";
+    Digest = "Digest";
+    Accept = "Accept";
+    AcceptEncoding = "Accept-Encoding";
+    AcceptLanguage = "Accept-Language";
+    Range = "Range";
+    IfMatch = "If-Match";
+    IfNoneMatch = "If-None-Match";
+    IfModifiedSince = "If-Modified-Since";
+    IfUnmodifiedSince = "If-Unmodified-Since";
+    IfRange = "If-Range";
+    Etag = "ETag";
+    LastModified = "Last-Modified";
+    CacheControl = "Cache-Control";
+    Expires = "Expires";
+    Age = "Age";
+    Vary = "Vary";
+    Pragma = "Pragma";
+    Warning = "Warning";
+    UserAgent = "User-Agent";
+    Server = "Server";
+    Date = "Date";
+    Location = "Location";
+    Allow = "Allow";
+    Link = "Link";
+    RetryAfter = "Retry-After";
+    RateLimit = "RateLimit";
+    RateLimitPolicy = "RateLimit-Policy";
+    Deprecation = "Deprecation";
+    Sunset = "Sunset";
+    ServerTiming = "Server-Timing";
+    AltSvc = "Alt-Svc";
+    Priority = "Priority";
+    // the way of the call
+    Via = "Via";
+    Forwarded = "Forwarded";
+    XForwardedFor = "X-Forwarded-For";
+    XForwardedProto = "X-Forwarded-Proto";
+    XForwardedHost = "X-Forwarded-Host";
+    XForwardedPort = "X-Forwarded-Port";
+    XForwardedPrefix = "X-Forwarded-Prefix";
+    XRealIp = "X-Real-IP";
+    XRequestId = "X-Request-Id";
+    XCorrelationId = "X-Correlation-Id";
+    Traceparent = "Traceparent";
+    Tracestate = "Tracestate";
+    Baggage = "Baggage";
+    XHttpMethodOverride = "X-HTTP-Method-Override";
+    // WebSocket
+    SecWebsocketKey = "Sec-WebSocket-Key";
+    SecWebsocketVersion = "Sec-WebSocket-Version";
+    SecWebsocketProtocol = "Sec-WebSocket-Protocol";
+    SecWebsocketExtensions = "Sec-WebSocket-Extensions";
+    SecWebsocketAccept = "Sec-WebSocket-Accept";
+    // gRPC
+    GrpcTimeout = "Grpc-Timeout";
+    GrpcStatus = "Grpc-Status";
+    GrpcMessage = "Grpc-Message";
+    // LLM providers
+    AnthropicVersion = "Anthropic-Version";
+    AnthropicBeta = "Anthropic-Beta";
+    OpenaiOrganization = "OpenAI-Organization";
+    OpenaiProject = "OpenAI-Project";
+    // ours
+    XPenstockApp = "X-Penstock-App";
+    XPenstockTenant = "X-Penstock-Tenant";
+    XPenstockUser = "X-Penstock-User";
+    XPenstockRoute = "X-Penstock-Route";
+    XPenstockVersion = "X-Penstock-Version";
+    XPenstockTags = "X-Penstock-Tags";
+    XPenstockOverhead = "X-Penstock-Overhead";
+}
+
+impl FieldId {
+    /// How many ids there are, [`FieldId::Other`] among them.
+    pub const COUNT: usize = IDS.len();
+
+    /// The id of a name, in any case. One hash, one table load, one comparison; no allocation.
+    #[inline]
+    pub fn lookup(name: &[u8]) -> FieldId {
+        let (Some(&first), Some(&last)) = (name.first(), name.last()) else { return FieldId::Other };
+        let inner = name[name.len() * 3 / 4];
+        let id = SLOTS[slot(name.len(), first, inner, last, SEED)];
+        if id != FieldId::Other && NAMES[id as usize].as_bytes().eq_ignore_ascii_case(name) {
+            id
+        } else {
+            FieldId::Other
+        }
+    }
+
+    /// The name in its usual case; empty for [`FieldId::Other`].
+    pub const fn name(self) -> &'static str {
+        NAMES[self as usize]
+    }
+
+    /// Every id, [`FieldId::Other`] first.
+    pub const fn all() -> &'static [FieldId] {
+        IDS
+    }
+}
+
+const SLOT_BITS: u32 = 10;
+const SLOT_COUNT: usize = 1 << SLOT_BITS;
+
+/// Chosen so that no two names share a slot; the table refuses to compile when two do, and then another
+/// small number must be tried.
+const SEED: u32 = 216;
+
+const SLOTS: [FieldId; SLOT_COUNT] = slots();
+
+/// Folds length and three letters into a slot. `| 0x20` makes the letters' case fall away.
+const fn slot(len: usize, first: u8, inner: u8, last: u8, seed: u32) -> usize {
+    let letters = ((first | 0x20) as u32) | ((inner | 0x20) as u32) << 8 | ((last | 0x20) as u32) << 16;
+    let mixed = (letters ^ ((len as u32) << 24)).wrapping_mul(seed.wrapping_mul(0x9e37_79b1) | 1);
+    (mixed >> (32 - SLOT_BITS)) as usize
+}
+
+const fn slots() -> [FieldId; SLOT_COUNT] {
+    let mut table = [FieldId::Other; SLOT_COUNT];
+    let mut index = 1;
+    while index < IDS.len() {
+        let name = NAMES[index].as_bytes();
+        let at = slot(name.len(), name[0], name[name.len() * 3 / 4], name[name.len() - 1], SEED);
+        assert!(matches!(table[at], FieldId::Other), "two field names share a slot: choose another seed");
+        table[at] = IDS[index];
+        index += 1;
+    }
+    table
+}
+
+/// A set of [`FieldId`]s in 128 bits; every operation is a few instructions and const.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FieldSet(u128);
+
+const _: () = assert!(FieldId::COUNT <= 128);
+
+impl FieldSet {
+    /// No field.
+    pub const EMPTY: FieldSet = FieldSet(0);
+
+    /// Fields that concern one connection only and are never relayed (RFC 9110 section 7.6.1), with
+    /// the framing field `Transfer-Encoding`. What `Connection` lists comes on top, field by field.
+    pub const HOP_BY_HOP: FieldSet = FieldSet::of(&[
+        FieldId::Connection,
+        FieldId::KeepAlive,
+        FieldId::ProxyConnection,
+        FieldId::ProxyAuthenticate,
+        FieldId::ProxyAuthorization,
+        FieldId::Te,
+        FieldId::TransferEncoding,
+        FieldId::Upgrade,
+        FieldId::Http2Settings,
+    ]);
+
+    /// The fields that say where a body ends.
+    pub const FRAMING: FieldSet = FieldSet::of(&[FieldId::ContentLength, FieldId::TransferEncoding]);
+
+    /// Fields that say which way a call came; set by the gateway from the peer, trusted from nobody else.
+    pub const FORWARDING: FieldSet = FieldSet::of(&[
+        FieldId::Forwarded,
+        FieldId::XForwardedFor,
+        FieldId::XForwardedProto,
+        FieldId::XForwardedHost,
+        FieldId::XForwardedPort,
+        FieldId::XForwardedPrefix,
+        FieldId::XRealIp,
+    ]);
+
+    /// The set of these ids.
+    pub const fn of(ids: &[FieldId]) -> FieldSet {
+        let mut set = FieldSet::EMPTY;
+        let mut index = 0;
+        while index < ids.len() {
+            set = set.with(ids[index]);
+            index += 1;
+        }
+        set
+    }
+
+    /// This set and one more id.
+    #[must_use]
+    pub const fn with(self, id: FieldId) -> FieldSet {
+        FieldSet(self.0 | 1 << id as u32)
+    }
+
+    /// This set without an id.
+    #[must_use]
+    pub const fn without(self, id: FieldId) -> FieldSet {
+        FieldSet(self.0 & !(1 << id as u32))
+    }
+
+    /// What is in either set.
+    #[must_use]
+    pub const fn union(self, other: FieldSet) -> FieldSet {
+        FieldSet(self.0 | other.0)
+    }
+
+    /// What is in both sets.
+    #[must_use]
+    pub const fn intersection(self, other: FieldSet) -> FieldSet {
+        FieldSet(self.0 & other.0)
+    }
+
+    /// Whether the id is in the set.
+    #[inline]
+    pub const fn contains(self, id: FieldId) -> bool {
+        self.0 >> id as u32 & 1 == 1
+    }
+
+    /// Whether the set is empty.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_found_in_any_case() {
+        for &id in &FieldId::all()[1..] {
+            let name = id.name();
+            for spelling in [name.to_string(), name.to_lowercase(), name.to_uppercase()] {
+                assert_eq!(FieldId::lookup(spelling.as_bytes()), id, "{spelling}");
+            }
+            let longer = format!("{name}x");
+            assert_eq!(FieldId::lookup(longer.as_bytes()), FieldId::Other, "{longer}");
+        }
+    }
+
+    #[test]
+    fn near_misses_are_other() {
+        for name in ["", "x", "Hos", "Hust", "Content\rLength", "X_Api_Key", "Content-Lengti"] {
+            assert_eq!(FieldId::lookup(name.as_bytes()), FieldId::Other, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn sets_hold_what_they_are_given() {
+        let set = FieldSet::of(&[FieldId::Host, FieldId::XPenstockOverhead]);
+        assert!(set.contains(FieldId::Host) && set.contains(FieldId::XPenstockOverhead));
+        assert!(!set.contains(FieldId::Te) && !set.contains(FieldId::Other));
+        assert!(set.without(FieldId::Host).without(FieldId::XPenstockOverhead).is_empty());
+        assert_eq!(set.intersection(FieldSet::FRAMING), FieldSet::EMPTY);
+    }
+}

@@ -1,2 +1,14 @@
 //! x
-fn main(){ for f in std::env::args().skip(1) { println!("--- {f}"); penstock_model::debug_parse(&std::fs::read_to_string(f).unwrap()); } }
+fn main() {
+    for f in std::env::args().skip(1) {
+        println!("--- {f}");
+        match penstock_model::check(&[f.into()], &penstock_model::Disk, &|n| std::env::var(n).ok()) {
+            Ok(_) => println!("ok"),
+            Err(l) => {
+                for p in l {
+                    println!("{p}\n{}", p.excerpt());
+                }
+            }
+        }
+    }
+}

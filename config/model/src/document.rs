@@ -147,12 +147,7 @@ impl<'a> Tree<'a> {
         Pos { length: count(length.max(1)), ..place(self.reading.file, &span.start) }
     }
 
-    fn event(
-        &mut self,
-        event: Event<'_>,
-        span: Span,
-        problems: &mut Problems,
-    ) -> Result<(), Stop> {
+    fn event(&mut self, event: Event<'_>, span: Span, problems: &mut Problems) -> Result<(), Stop> {
         let pos = self.pos(span);
         match event {
             Event::DocumentStart(_) => {
@@ -214,9 +209,7 @@ impl<'a> Tree<'a> {
     }
 
     fn is_key_next(&self) -> bool {
-        self.open
-            .last()
-            .is_some_and(|top| matches!(top.node.kind, NodeKind::Map(_)) && top.key.is_none())
+        self.open.last().is_some_and(|top| matches!(top.node.kind, NodeKind::Map(_)) && top.key.is_none())
     }
 
     fn spend(&mut self, pos: Pos, problems: &mut Problems) -> Result<(), Stop> {
@@ -228,13 +221,7 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    fn open(
-        &mut self,
-        kind: NodeKind,
-        pos: Pos,
-        anchor: usize,
-        problems: &mut Problems,
-    ) -> Result<(), Stop> {
+    fn open(&mut self, kind: NodeKind, pos: Pos, anchor: usize, problems: &mut Problems) -> Result<(), Stop> {
         self.spend(pos, problems)?;
         if self.is_key_next() {
             problems.add(
@@ -374,11 +361,7 @@ fn place(file: FileId, mark: &Marker) -> Pos {
 
 /// The parser's words for a syntax error in ours, with a hint for the usual slips. `flow` is the innermost
 /// bracket that is still open: when the parser stumbles over a later line, that bracket is to blame.
-fn syntax(
-    error: &ScanError,
-    flow: Option<Pos>,
-    reading: &Reading<'_>,
-) -> (Pos, String, String) {
+fn syntax(error: &ScanError, flow: Option<Pos>, reading: &Reading<'_>) -> (Pos, String, String) {
     let pos = place(reading.file, error.marker());
     let info = error.info();
     for line in [pos.line, pos.line + 1] {

@@ -1,28 +1,21 @@
 //! Resources.
 #![forbid(unsafe_code)]
 
+mod check;
+mod configuration;
 mod document;
 mod environment;
+mod files;
 pub mod grammar;
+mod inherit;
+mod load;
 mod place;
 mod problem;
 mod read;
 mod suggest;
 
+pub use configuration::{Configuration, check, check_text};
 pub use environment::Lookup;
-
-/// x
-pub fn debug_parse(text: &str) {
-    let mut sources = place::Sources::default();
-    let file = sources.add("t.yaml", text);
-    let mut problems = problem::Problems::default();
-    let node = document::parse(&document::Reading { file, sources: &sources, lookup: &|_| None }, &mut problems);
-    let mut cx = read::Cx { sources: &sources, problems };
-    if let Some(node) = node { 
-        use read::Read;
-        let f = grammar::File::read(&node, &mut cx);
-        let mut out = vec![];
-        if let Some(f) = f { f.explain("", place::Pos::DEFAULT, &mut out); for l in out { println!("{} = {} # {}", l.path, l.value, sources.show(l.pos)); } }
-    }
-    for p in cx.problems.into_list(&sources) { println!("{p}\n{}", p.excerpt()); }
-}
+pub use files::{Disk, Files, Memory};
+pub use place::{At, FileId, Pos, Sources};
+pub use problem::{PROBLEMS_MAX, Problem};

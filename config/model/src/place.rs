@@ -1,6 +1,8 @@
 //! Where things stand in the files: sources, positions, and values that know their position.
 //! May know file names and texts; must not know what the texts mean.
 
+use std::path::Path;
+
 /// Number of a file in [`Sources`]. [`FileId::DEFAULT`] stands for values that no file wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(u32);
@@ -71,6 +73,11 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// The folder of a file, which relative paths in it start from; empty for defaults.
+    pub fn folder(&self, file: FileId) -> &Path {
+        self.get(file).and_then(|source| Path::new(&source.name).parent()).unwrap_or(Path::new(""))
+    }
+
     /// Adds a text under the name that messages will show.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX - 1));

@@ -8,6 +8,8 @@ pub(crate) mod shape;
 pub(crate) mod text;
 pub(crate) mod units;
 
+use std::collections::HashSet;
+
 use crate::document::{Node, NodeKind};
 use crate::place::{At, Pos, Sources};
 use crate::problem::{Problems, quote};
@@ -17,6 +19,9 @@ pub(crate) use shape::{Need, Row, Shape, Table};
 pub(crate) struct Cx<'a> {
     pub(crate) sources: &'a Sources,
     pub(crate) problems: Problems,
+    /// Mappings with a key that is wrong: what seems missing in them may be what is wrong, so checks of
+    /// absence pass them over.
+    pub(crate) wounded: HashSet<Pos>,
 }
 
 /// One line of the effective configuration.
@@ -189,7 +194,16 @@ impl<T: Read> Read for Vec<At<T>> {
             out.push(Effective { path: path.to_owned(), value: "[]".to_owned(), pos });
         }
         for (index, item) in self.iter().enumerate() {
-            item.value.explain(&format!("{path}[{index}]"), item.pos, out);
+            let mut lines = Vec::new();
+            item.value.explain("", item.pos, &mut lines);
+            let label = lines
+                .iter()
+                .find(|line| matches!(line.path.as_str(), "name" | "version") && line.pos.is_written())
+                .map_or_else(|| format!("{path}[{index}]"), |line| format!("{path}.{}", line.value));
+            out.extend(lines.into_iter().map(|line| Effective {
+                path: if line.path.is_empty() { label.clone() } else { format!("{label}.{}", line.path) },
+                ..line
+            }));
         }
     }
 }

@@ -25,10 +25,7 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// The known word nearest to `word`, if it is near enough to be what was meant.
-pub(crate) fn nearest<'a>(
-    word: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = word.chars().count();
     if length == 0 || length > WORD_CHARS_MAX {
         return None;
@@ -51,11 +48,7 @@ pub(crate) fn nearest<'a>(
 const LISTED_MAX: usize = 12;
 
 /// A hint: the nearest word, else the list of what is known, else `none`.
-pub(crate) fn hint<'a>(
-    word: &str,
-    known: impl IntoIterator<Item = &'a str>,
-    none: &str,
-) -> String {
+pub(crate) fn hint<'a>(word: &str, known: impl IntoIterator<Item = &'a str>, none: &str) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     match nearest(word, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),

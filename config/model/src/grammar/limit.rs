@@ -140,8 +140,8 @@ impl Word for Per {
                 Err(Fault::plain().hint("write hours as in 24h, or day for the calendar's"))
             }
             _ => {
-                let ms = parse_ms(text)
-                    .map_err(|fault| Fault { hint: Some(Self::FORM.to_owned()), ..fault })?;
+                let ms =
+                    parse_ms(text).map_err(|fault| Fault { hint: Some(Self::FORM.to_owned()), ..fault })?;
                 if PER_MS.contains(&ms) {
                     Ok(Per::Span(Duration::from_millis(ms)))
                 } else {
@@ -194,7 +194,15 @@ impl KeyPart {
 }
 
 const KEY_PARTS: &[&str] = &[
-    "app", "credential", "subject", "tenant", "client", "client/24", "header.x-user", "route", "service",
+    "app",
+    "credential",
+    "subject",
+    "tenant",
+    "client",
+    "client/24",
+    "header.x-user",
+    "route",
+    "service",
     "model",
 ];
 

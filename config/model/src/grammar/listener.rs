@@ -20,7 +20,7 @@ object! {
         /// Answer every request with 308 to `https` at this port.
         optional redirect_https: Int<1, 65535> = "requests are served",
         /// `Strict-Transport-Security` on every answer; only with `tls`.
-        optional hsts: Hsts = "not sent",
+        optional hsts: Hsts = "off",
         /// How long it waits.
         default timeouts: ListenerTimeouts = "{}",
         /// Connections open at once for each worker; beyond it new ones are closed at once.

@@ -141,11 +141,7 @@ impl Read for Way {
             NodeKind::Scalar(scalar) => method_word(&scalar.text).or_else(|| {
                 let known: Vec<&str> = METHODS.iter().map(|(word, _)| *word).collect();
                 let fault = crate::read::object::unknown_word(&scalar.raw, &known, METHODS_LATER);
-                cx.problems.add(
-                    node.pos,
-                    fault.message.unwrap_or_default(),
-                    fault.hint.unwrap_or_default(),
-                );
+                cx.problems.add(node.pos, fault.message.unwrap_or_default(), fault.hint.unwrap_or_default());
                 None
             }),
             NodeKind::Map(_) => {
@@ -166,7 +162,11 @@ impl Read for Way {
                     (None, None) => {
                         let empty = matches!(&node.kind, NodeKind::Map(entries) if entries.is_empty());
                         if empty {
-                            cx.problems.add(node.pos, "no method in this item", "api_key, jwt, basic, hmac or mtls");
+                            cx.problems.add(
+                                node.pos,
+                                "no method in this item",
+                                "api_key, jwt, basic, hmac or mtls",
+                            );
                         }
                         None
                     }
@@ -283,11 +283,7 @@ fn methods_of(methods: At<Vec<At<Way>>>, cx: &mut Cx<'_>) -> Option<Vec<At<Way>>
     for method in &methods.value {
         let kind = std::mem::discriminant(&method.value);
         if kinds.contains(&kind) {
-            cx.problems.add(
-                method.pos,
-                "a method stands twice",
-                "put issuers or places into one item",
-            );
+            cx.problems.add(method.pos, "a method stands twice", "put issuers or places into one item");
             return None;
         }
         kinds.push(kind);

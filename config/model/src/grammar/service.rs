@@ -3,12 +3,12 @@
 use super::limit::Limit;
 use super::policy::{Auth, Authorize, Body, Cors, HeaderEdits, Ip, TimeoutsOverride};
 use crate::place::At;
+use crate::read::Pairs;
 use crate::read::object::{choice, object};
 use crate::read::text::{
     HeaderName, HostPattern, Method, Name, ParameterName, PathPattern, Rewrite, Template, Text,
     VersionPattern,
 };
-use crate::read::Pairs;
 
 object! {
     /// A product: one API, in versions or with its routes listed directly.
@@ -184,9 +184,9 @@ object! {
         required path: PathPattern,
         /// Methods; empty: any.
         default methods: Vec<At<Method>> = "[]",
-        /// Headers that must be there once with this value; `\"*\"`: with any.
+        /// Headers that must be there once with this value; `"*"`: with any.
         default headers: Pairs<HeaderName, Text> = "{}",
-        /// Query parameters that must be there once with this value; `\"*\"`: with any.
+        /// Query parameters that must be there once with this value; `"*"`: with any.
         default query: Pairs<Text, Text> = "{}",
     }
 }

@@ -40,7 +40,8 @@ pub struct ListenAddress(pub Address);
 
 impl Word for ListenAddress {
     const WHAT: &'static str = "an address to listen on";
-    const FORM: &'static str = "an IP address and a port, as in 127.0.0.1:8080 or [::1]:8080, or unix:/run/x.sock";
+    const FORM: &'static str =
+        "an IP address and a port, as in 127.0.0.1:8080 or [::1]:8080, or unix:/run/x.sock";
     const PATTERN: &'static str = r"^(unix:/.+|.+:[0-9]{1,5}|.*\$\{.*)$";
 
     fn parse(text: &str) -> Result<Self, Fault> {
@@ -132,9 +133,12 @@ impl Word for TargetUrl {
             "http" => (Scheme::Http, 80),
             "https" => (Scheme::Https, 443),
             "h2c" | "h2" | "grpc" | "grpcs" => {
-                return Err(Fault::message(format!("{} is not in this build", quote(&format!("{scheme}://"))))
-                    .part(scheme)
-                    .hint("HTTP/2 to upstreams comes later: write http:// or https://"));
+                return Err(Fault::message(format!(
+                    "{} is not in this build",
+                    quote(&format!("{scheme}://"))
+                ))
+                .part(scheme)
+                .hint("HTTP/2 to upstreams comes later: write http:// or https://"));
             }
             _ => {
                 return Err(Fault::message(format!("{} is not a scheme of targets", quote(scheme)))
@@ -205,8 +209,7 @@ pub(crate) fn is_dns_name(name: &str) -> bool {
             && !label.ends_with('-')
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
-    let last_is_number =
-        name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    let last_is_number = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
     name.len() <= 253 && name.split('.').all(label) && !last_is_number
 }
 
@@ -241,10 +244,7 @@ mod tests {
         let address = |text: &str| TargetUrl::parse(text).map(|url| url.address).ok();
         assert_eq!(address("http://a.example:9000"), Some(TargetAddress::Dns("a.example".into(), 9000)));
         assert_eq!(address("https://A.example/"), Some(TargetAddress::Dns("a.example".into(), 443)));
-        assert_eq!(
-            address("http://[::1]:9000"),
-            "[::1]:9000".parse().ok().map(TargetAddress::Ip)
-        );
+        assert_eq!(address("http://[::1]:9000"), "[::1]:9000".parse().ok().map(TargetAddress::Ip));
         assert_eq!(address("unix:/run/x"), Some(TargetAddress::Unix("/run/x".into())));
         for bad in [
             "127.0.0.1:9000",

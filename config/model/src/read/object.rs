@@ -65,7 +65,10 @@ macro_rules! object {
                         $mode fields, $crate::read::object::key(stringify!($field)), cx $(, $text)?
                     );
                 )*
-                Some(Self { $( $field: $field?, )* place: node.pos })
+                Some(Self {
+                    $( $field: $crate::read::object::finish!($mode $field), )*
+                    place: node.pos,
+                })
             }
 
             fn explain(
@@ -120,6 +123,16 @@ macro_rules! take {
 }
 pub(crate) use take;
 
+macro_rules! finish {
+    (optional $field:ident) => {
+        $field
+    };
+    ($mode:ident $field:ident) => {
+        $field?
+    };
+}
+pub(crate) use finish;
+
 macro_rules! tell {
     (required $value:expr, $path:ident, $key:expr, $out:ident) => {
         $crate::read::object::tell_one(&$value, $path, $key, $out)
@@ -144,21 +157,18 @@ pub(crate) const fn key(field: &'static str) -> &'static str {
     }
 }
 
-pub(crate) fn tell_one<T: Read>(
-    value: &At<T>,
-    path: &str,
-    key: &str,
-    out: &mut Vec<Effective>,
-) {
+pub(crate) fn tell_one<T: Read>(value: &At<T>, path: &str, key: &str, out: &mut Vec<Effective>) {
     value.value.explain(&join(path, key), value.pos, out);
 }
 
+/// Absences that say nothing: one of several kinds that is not this one, or a key that is told per route.
+const SILENT: [&str; 3] = ["not ", "see ", "inherited"];
+
 pub(crate) fn tell_absent(path: &str, key: &str, meaning: &str, out: &mut Vec<Effective>) {
-    out.push(Effective {
-        path: join(path, key),
-        value: format!("({meaning})"),
-        pos: Pos::DEFAULT,
-    });
+    if SILENT.iter().any(|start| meaning.starts_with(start)) {
+        return;
+    }
+    out.push(Effective { path: join(path, key), value: format!("({meaning})"), pos: Pos::DEFAULT });
 }
 
 fn join(path: &str, key: &str) -> String {
@@ -189,6 +199,7 @@ impl<'n> Fields<'n> {
             if keys.contains(&key.text.as_str()) {
                 continue;
             }
+            cx.wounded.insert(node.pos);
             if let Some((_, why)) = later.iter().find(|(word, _)| *word == key.text) {
                 cx.problems.add(key.pos, format!("{} is not in this build", quote(&key.text)), *why);
             } else if key.text == "<<" {
@@ -226,26 +237,30 @@ impl<'n> Fields<'n> {
         At::<T>::read(node, cx)
     }
 
-    /// A key that may be left out. The outer `None` = it is there and wrong.
-    #[expect(clippy::option_option, reason = "the outer one is the verdict, the inner one the value")]
-    pub(crate) fn optional<T: Read>(&self, key: &str, cx: &mut Cx<'_>) -> Option<Option<At<T>>> {
-        match self.node(key) {
-            None => Some(None),
-            Some(node) => At::<T>::read(node, cx).map(Some),
+    /// A key that may be left out. One that is there and wrong counts as left out and wounds the mapping.
+    pub(crate) fn optional<T: Read>(&self, key: &str, cx: &mut Cx<'_>) -> Option<At<T>> {
+        let value = At::<T>::read(self.node(key)?, cx);
+        if value.is_none() {
+            cx.wounded.insert(self.pos);
         }
+        value
     }
 
-    /// A key with a default, which is YAML and read like what a user writes.
+    /// A key with a default, which is YAML and read like what a user writes. A wrong value is told, and the
+    /// default takes its place, so that the rest of the mapping is still checked.
     pub(crate) fn or_default<T: Read>(
         &self,
         key: &str,
         default: &'static str,
         cx: &mut Cx<'_>,
     ) -> Option<At<T>> {
-        match self.node(key) {
-            Some(node) => At::<T>::read(node, cx),
-            None => read_default(default, cx),
+        if let Some(node) = self.node(key) {
+            if let Some(value) = At::<T>::read(node, cx) {
+                return Some(value);
+            }
+            cx.wounded.insert(self.pos);
         }
+        read_default(default, cx)
     }
 }
 
@@ -333,14 +348,13 @@ macro_rules! listed {
 pub(crate) use listed;
 
 /// The fault of a word that is not among the known ones.
-pub(crate) fn unknown_word(
-    text: &str,
-    known: &[&str],
-    later: &[(&str, &str)],
-) -> super::Fault {
+pub(crate) fn unknown_word(text: &str, known: &[&str], later: &[(&str, &str)]) -> super::Fault {
     match later.iter().find(|(word, _)| *word == text) {
         Some((_, why)) => super::Fault::message(format!("{} is not in this build", quote(text))).hint(*why),
-        None => super::Fault::message(format!("{} is not known here", quote(text)))
-            .hint(suggest::hint(text, known.iter().copied(), "nothing is known here")),
+        None => super::Fault::message(format!("{} is not known here", quote(text))).hint(suggest::hint(
+            text,
+            known.iter().copied(),
+            "nothing is known here",
+        )),
     }
 }

@@ -4,13 +4,22 @@
 /// What a value may be.
 #[derive(Debug, Clone)]
 pub(crate) enum Shape {
-    Text { what: &'static str, pattern: &'static str },
-    Integer { min: u64, max: u64 },
+    Text {
+        what: &'static str,
+        pattern: &'static str,
+    },
+    Integer {
+        min: u64,
+        max: u64,
+    },
     Boolean,
     /// One of these words, each with its meaning.
     Choice(&'static [(&'static str, &'static str)]),
     List(Box<Shape>),
-    Pairs { key: &'static str, value: Box<Shape> },
+    Pairs {
+        key: &'static str,
+        value: Box<Shape>,
+    },
     Object(Table),
     /// Any of several.
     Either(Vec<Shape>),
@@ -60,9 +69,7 @@ impl Shape {
                 format!("mapping: {} to {}", without_article(key), value.words())
             }
             Shape::Object(table) => format!("[{0}](#{1})", table.name, table.name.to_lowercase()),
-            Shape::Either(shapes) => {
-                shapes.iter().map(Shape::words).collect::<Vec<_>>().join(" or ")
-            }
+            Shape::Either(shapes) => shapes.iter().map(Shape::words).collect::<Vec<_>>().join(" or "),
         }
     }
 

@@ -48,8 +48,7 @@ fn when(good: bool, text: &str) -> Result<String, Fault> {
 
 /// RFC 9110 section 5.6.2.
 pub(crate) fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 text_word!(
@@ -174,8 +173,9 @@ text_word!(
 
 fn path_pattern(text: &str) -> Result<(), Fault> {
     if !text.starts_with('/') {
-        return Err(Fault::message(format!("{} does not begin with `/`", quote(text)))
-            .hint(format!("write /{text}")));
+        return Err(
+            Fault::message(format!("{} does not begin with `/`", quote(text))).hint(format!("write /{text}"))
+        );
     }
     if text.len() > PATTERN_BYTES_MAX {
         return Err(Fault::message(format!("the path is over {PATTERN_BYTES_MAX} bytes")));
@@ -190,9 +190,7 @@ fn path_pattern(text: &str) -> Result<(), Fault> {
     for (index, segment) in segments.iter().enumerate() {
         let last = index + 1 == segments.len();
         if segment.is_empty() && !last {
-            return Err(Fault::message("the path has an empty segment")
-                .part("//")
-                .hint("write one `/`"));
+            return Err(Fault::message("the path has an empty segment").part("//").hint("write one `/`"));
         }
         if matches!(*segment, "." | "..") {
             return Err(Fault::message(format!("{} is resolved before matching", quote(segment)))
@@ -444,7 +442,8 @@ pub const SECRET_CHARS_MAX: usize = 128;
 
 impl Word for Secret {
     const WHAT: &'static str = "a key";
-    const FORM: &'static str = "16 to 128 visible characters without spaces; better from ${ENV} than from the file";
+    const FORM: &'static str =
+        "16 to 128 visible characters without spaces; better from ${ENV} than from the file";
 
     fn parse(text: &str) -> Result<Self, Fault> {
         if !text.bytes().all(|b| (0x21..0x7f).contains(&b)) {
@@ -468,9 +467,8 @@ impl Word for Secret {
 /// The `<id>` of `psk_<id>_<secret>`.
 pub(crate) fn psk_id(key: &str) -> Option<&str> {
     let (id, secret) = key.strip_prefix("psk_")?.split_once('_')?;
-    let good = (1..=32).contains(&id.len())
-        && id.bytes().all(|b| b.is_ascii_alphanumeric())
-        && secret.len() >= 8;
+    let good =
+        (1..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric()) && secret.len() >= 8;
     good.then_some(id)
 }
 
@@ -485,7 +483,8 @@ pub struct KeyHash {
 
 impl Word for KeyHash {
     const WHAT: &'static str = "a key's hash";
-    const FORM: &'static str = "b3k:<key-id>:<64 hexadecimal digits>, as `penstock credential hash` prints it";
+    const FORM: &'static str =
+        "b3k:<key-id>:<64 hexadecimal digits>, as `penstock credential hash` prints it";
     const PATTERN: &'static str = r"^(b3k:[A-Za-z0-9_-]{1,32}:[0-9a-f]{64}|.*\$\{.*)$";
 
     fn parse(text: &str) -> Result<Self, Fault> {

@@ -45,8 +45,10 @@ impl<const MIN: u64, const MAX: u64> Word for Int<MIN, MAX> {
         }
         match digits.parse::<u64>() {
             Ok(number) if (MIN..=MAX).contains(&number) => Ok(Int(number)),
-            _ => Err(Fault::message(format!("{} is out of range", quote(text)))
-                .hint(format!("{MIN} to {MAX}"))),
+            _ => {
+                Err(Fault::message(format!("{} is out of range", quote(text)))
+                    .hint(format!("{MIN} to {MAX}")))
+            }
         }
     }
 
@@ -137,8 +139,9 @@ impl<const MIN_MS: u64, const MAX_MS: u64> Word for Span<MIN_MS, MAX_MS> {
         let ms = parse_ms(text)?;
         if !(MIN_MS..=MAX_MS).contains(&ms) {
             let (low, high) = (shown(MIN_MS, MS_UNITS), shown(MAX_MS, MS_UNITS));
-            return Err(Fault::message(format!("{} is out of range", quote(text)))
-                .hint(format!("{low} to {high}")));
+            return Err(
+                Fault::message(format!("{} is out of range", quote(text))).hint(format!("{low} to {high}"))
+            );
         }
         Ok(Span(Duration::from_millis(ms)))
     }
@@ -175,8 +178,9 @@ impl<const MIN: u64, const MAX: u64> Word for Size<MIN, MAX> {
         let bytes = parse_size(text)?;
         if !(MIN..=MAX).contains(&bytes) {
             let (low, high) = (shown(MIN, SIZE_UNITS), shown(MAX, SIZE_UNITS));
-            return Err(Fault::message(format!("{} is out of range", quote(text)))
-                .hint(format!("{low} to {high}")));
+            return Err(
+                Fault::message(format!("{} is out of range", quote(text))).hint(format!("{low} to {high}"))
+            );
         }
         Ok(Size(bytes))
     }
@@ -227,8 +231,7 @@ impl Word for RateBound {
     }
 
     fn show(&self) -> String {
-        self.0
-            .map_or_else(|| "unlimited".to_owned(), |bytes| format!("{}/s", shown(bytes, SIZE_UNITS)))
+        self.0.map_or_else(|| "unlimited".to_owned(), |bytes| format!("{}/s", shown(bytes, SIZE_UNITS)))
     }
 }
 
@@ -297,8 +300,7 @@ pub struct Moment(pub u64);
 impl Word for Moment {
     const WHAT: &'static str = "a moment in UTC";
     const FORM: &'static str = "a day as in 2027-01-31, or a moment as in 2027-01-31T12:00:00Z (RFC 3339)";
-    const PATTERN: &'static str =
-        r"^([0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)?|.*\$\{.*)$";
+    const PATTERN: &'static str = r"^([0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)?|.*\$\{.*)$";
 
     fn parse(text: &str) -> Result<Self, Fault> {
         moment(text).map(Moment).ok_or_else(Fault::plain)
@@ -444,7 +446,10 @@ mod tests {
         assert_eq!(SizeBound::parse("unlimited"), Ok(SizeBound(None)));
         assert_eq!(RateBound::parse("1KiB/s"), Ok(RateBound(Some(1024))));
         let fault = SizeBound::parse("10MB").expect_err("MB");
-        assert_eq!((fault.part.as_deref(), fault.hint.as_deref()), (Some("MB"), Some("write MiB (1024 KiB)")));
+        assert_eq!(
+            (fault.part.as_deref(), fault.hint.as_deref()),
+            (Some("MB"), Some("write MiB (1024 KiB)"))
+        );
         assert!(RateBound::parse("1KiB").is_err());
         assert_eq!(SizeBound(Some(10 << 20)).show(), "10MiB");
     }

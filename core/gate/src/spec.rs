@@ -25,13 +25,16 @@ pub use listener::{
 };
 pub use route::{
     AppRule, Auth, AuthMethod, Authorize, Body, Cors, HeaderEdits, IdentityHeader, IpRules, KeyPlace, Match,
-    PathPolicy, Route, RouteHeaders, Service, SubscriptionRule, UnknownVersion, ValueMatch, ValueTest,
+    Route, RouteHeaders, Service, SubscriptionRule, UnknownVersion, ValueMatch, ValueTest,
     Version, VersionIn, Versioning,
 };
 pub use upstream::{
     ActiveHealth, Balance, Breaker, HashBy, HostHeader, PassiveHealth, Pool, Retries, RetryOn, Scheme,
     Target, TargetAddress, Timeouts, TimeoutsOverride, Upstream, UpstreamTls, Verify,
 };
+
+/// What of a path is refused unless a route allows it.
+pub use penstock_http::PathPolicy;
 
 use crate::cidr::Cidr;
 use std::time::Duration;

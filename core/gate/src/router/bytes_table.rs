@@ -3,6 +3,8 @@
 //! All keys come from configuration; what callers send is only looked up, so the hash needs no secret seed.
 //! A look-up is one hash, usually one slot and one comparison; it allocates nothing.
 
+use crate::fold_hash::hash;
+
 /// Marks an empty slot.
 const EMPTY: u32 = u32::MAX;
 
@@ -33,7 +35,7 @@ impl BytesTable {
                 continue;
             }
             let mask = table.slots.len() - 1;
-            let mut at = hash(owner, key) as usize & mask;
+            let mut at = hash(u64::from(owner), key) as usize & mask;
             while table.slots[at].value != EMPTY {
                 at = (at + 1) & mask;
             }
@@ -48,7 +50,7 @@ impl BytesTable {
     #[inline]
     pub(crate) fn get(&self, owner: u32, key: &[u8]) -> Option<u32> {
         let mask = self.slots.len().checked_sub(1)?;
-        let mut at = hash(owner, key) as usize & mask;
+        let mut at = hash(u64::from(owner), key) as usize & mask;
         loop {
             let slot = self.slots[at];
             if slot.value == EMPTY {
@@ -63,31 +65,6 @@ impl BytesTable {
             at = (at + 1) & mask;
         }
     }
-}
-
-/// Folds eight bytes at a time by a 64 x 64 multiplication whose halves are xored.
-#[inline]
-fn hash(owner: u32, key: &[u8]) -> u64 {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut state = ODD ^ (u64::from(owner) << 32 | key.len() as u64);
-    let mut chunks = key.chunks_exact(8);
-    for chunk in &mut chunks {
-        let mut word = [0; 8];
-        word.copy_from_slice(chunk);
-        state = fold(state ^ u64::from_le_bytes(word), ODD);
-    }
-    let rest = chunks.remainder();
-    let mut word = 0;
-    for &byte in rest {
-        word = word << 8 | u64::from(byte);
-    }
-    fold(state ^ word, ODD)
-}
-
-#[inline]
-fn fold(left: u64, right: u64) -> u64 {
-    let product = u128::from(left) * u128::from(right);
-    product as u64 ^ (product >> 64) as u64
 }
 
 #[cfg(test)]

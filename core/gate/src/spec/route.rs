@@ -67,7 +67,7 @@ pub enum VersionIn {
     },
     /// A query parameter. It goes upstream with the rest of the query.
     Query {
-        /// Name, as it stands in the query.
+        /// Name, decoded.
         name: String,
     },
     /// The media type asked for in `Accept` (the first range that states a version counts).
@@ -110,7 +110,7 @@ pub struct Route {
     /// What it matches.
     pub matches: Match,
     /// Which odd path bytes are let through.
-    pub path_policy: PathPolicy,
+    pub path_policy: penstock_http::PathPolicy,
     /// Where it sends requests.
     pub upstream: Id,
     /// Path sent upstream, with captures: `/internal/orders/{id}`, `/files/{*}` for what `*` matched. The
@@ -159,7 +159,7 @@ pub struct Match {
 /// A condition on a named value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValueMatch {
-    /// Field name (lower case) or query key, as it stands in the query.
+    /// Field name (lower case), or query key (decoded: no spelling of it in a request slips by).
     pub name: String,
     /// What must hold.
     pub test: ValueTest,
@@ -170,22 +170,9 @@ pub struct ValueMatch {
 pub enum ValueTest {
     /// It is there.
     Present,
-    /// It is there exactly once and equals this, byte for byte. (A repeated field equals nothing, so that two
+    /// It is there exactly once and equals this, byte for byte (a query value: once decoded). (A repeated field equals nothing, so that two
     /// readers of one request cannot disagree.)
     Equals(String),
-}
-
-/// Path bytes that are refused unless a route allows them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PathPolicy {
-    /// Allow empty segments (`//`).
-    pub double_slash: bool,
-    /// Allow `\` and `%5c`.
-    pub backslash: bool,
-    /// Allow `%2f`.
-    pub encoded_slash: bool,
-    /// Allow `%00`.
-    pub encoded_nul: bool,
 }
 
 /// Edits of fields, both ways.

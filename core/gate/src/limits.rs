@@ -1,0 +1,235 @@
+//! Limits as the chain applies them: a handle of the node pool and the rule that makes the key.
+//!
+//! What a limit counts, and when it refuses, is the business of `penstock-limits`. This module knows who is
+//! counted. Money and LLM tokens are not applied here: they are reserved where the model is known.
+
+use crate::router::{FieldName, FieldSource, Once};
+use crate::spec::{Algorithm, CalendarWindow, Direction, Id, KeyPart, Limit, Measure, Mode, Period, Uid};
+use penstock_limits as pool;
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::hash::Hasher;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Parts that the key of one limit may have.
+pub const KEY_PARTS_MAX: usize = 8;
+
+/// The secret under which keys are hashed: one for all workers of a data directory, known to nobody outside.
+#[derive(Clone)]
+pub struct KeySecret([u8; 16]);
+
+impl KeySecret {
+    /// From 16 random bytes.
+    #[must_use]
+    pub fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
+/// Registers a limit at the node pool. `Err` tells why it cannot be.
+pub type Register<'r> = &'r mut dyn FnMut(&pool::LimitSpec) -> Result<Arc<pool::Limit>, String>;
+
+/// Why a limit could not be bound.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("limit `{name}`: {reason}")]
+pub struct BindError {
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A limit with its handle.
+#[derive(Clone, Debug)]
+pub struct BoundLimit {
+    /// Dictionary id, for records.
+    pub id: Id,
+    /// The handle.
+    pub handle: Arc<pool::Limit>,
+    by: Box<[Part]>,
+    counts_up: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    App,
+    Credential,
+    Subject,
+    Tenant,
+    Client,
+    ClientNetwork { v4: u8, v6: u8 },
+    Header(FieldName),
+    Route,
+    Service,
+    Model,
+}
+
+/// Who is counted: what keys are made of.
+pub(crate) struct Counted<'c, F> {
+    pub(crate) app: Option<Uid>,
+    pub(crate) credential: Option<Uid>,
+    pub(crate) subject: &'c str,
+    pub(crate) tenant: Uid,
+    pub(crate) service: Uid,
+    pub(crate) route: Uid,
+    pub(crate) client: IpAddr,
+    pub(crate) fields: &'c F,
+}
+
+/// The limit as the node pool wants it; `None` for money and tokens. `owner` is the resource it stands on.
+///
+/// # Errors
+/// What the pool says about it.
+pub(crate) fn pool_spec(
+    owner: Uid,
+    limit: &Limit,
+    now_unix_s: i64,
+) -> Result<Option<pool::LimitSpec>, String> {
+    let (kind, amount) = match limit.measure {
+        Measure::Requests(amount) => (pool::Kind::Requests, amount),
+        Measure::Bytes(amount, direction) => {
+            let direction = match direction {
+                Direction::Up => pool::Direction::Up,
+                Direction::Down => pool::Direction::Down,
+                Direction::Both => pool::Direction::Both,
+            };
+            (pool::Kind::Bytes(direction), amount)
+        }
+        Measure::Concurrent(amount) => (pool::Kind::Concurrent, amount),
+        Measure::Tokens(..) | Measure::UsdNano(_) => return Ok(None),
+    };
+    let window = match &limit.per {
+        None => pool::Window::None,
+        Some(Period::Span(span)) => pool::Window::Duration(*span),
+        Some(Period::Calendar(window, zone)) => {
+            let unit = match window {
+                CalendarWindow::Hour => pool::CalendarUnit::Hour,
+                CalendarWindow::Day => pool::CalendarUnit::Day,
+                CalendarWindow::Month => pool::CalendarUnit::Month,
+            };
+            let found = pool::time_zone(zone).map_err(|error| error.to_string())?;
+            let windows = pool::CalendarWindows::compute(unit, &found, zone, now_unix_s);
+            pool::Window::Calendar(windows.map_err(|error| error.to_string())?)
+        }
+    };
+    let spec = pool::LimitSpec {
+        algorithm: match (limit.algorithm, &window) {
+            (_, pool::Window::None | pool::Window::Calendar(_)) => None,
+            (Algorithm::Gcra, _) => Some(pool::Algorithm::Gcra),
+            (Algorithm::Fixed, _) => Some(pool::Algorithm::Fixed),
+            (Algorithm::Rolling, _) => Some(pool::Algorithm::Rolling),
+            (Algorithm::Calendar | Algorithm::Concurrency, _) => None,
+        },
+        burst: limit.burst,
+        mode: match limit.mode {
+            Mode::Hard => pool::Mode::Hard,
+            Mode::Soft => pool::Mode::Soft,
+        },
+        alert_at: limit.alert_at_percent.iter().map(|&percent| u16::from(percent)).collect(),
+        keys_max: limit.keys_max,
+        ..pool::LimitSpec::new(u128::from(owner.0), &limit.name, kind, amount, window)
+    };
+    spec.validate().map_err(|error| error.to_string())?;
+    Ok(Some(spec))
+}
+
+/// Binds the limits of one owner; those of money and tokens are left out.
+pub(crate) fn bind(
+    owner: Uid,
+    limits: &[Limit],
+    now_unix_s: i64,
+    register: Register<'_>,
+) -> Result<Vec<BoundLimit>, BindError> {
+    let mut bound = Vec::new();
+    for limit in limits {
+        let fail = |reason| BindError { name: limit.name.clone(), reason };
+        if let Some(spec) = pool_spec(owner, limit, now_unix_s).map_err(fail)? {
+            let handle = register(&spec).map_err(fail)?;
+            bound.push(BoundLimit::new(limit, handle));
+        }
+    }
+    Ok(bound)
+}
+
+impl BoundLimit {
+    fn new(limit: &Limit, handle: Arc<pool::Limit>) -> Self {
+        let by = limit
+            .by
+            .iter()
+            .take(KEY_PARTS_MAX)
+            .map(|part| match part {
+                KeyPart::App => Part::App,
+                KeyPart::Credential => Part::Credential,
+                KeyPart::Subject => Part::Subject,
+                KeyPart::Tenant => Part::Tenant,
+                KeyPart::Client => Part::Client,
+                KeyPart::ClientNetwork { v4, v6 } => Part::ClientNetwork { v4: *v4, v6: *v6 },
+                KeyPart::Header(name) => Part::Header(FieldName::new(name)),
+                KeyPart::Route => Part::Route,
+                KeyPart::Service => Part::Service,
+                KeyPart::Model => Part::Model,
+            })
+            .collect();
+        let counts_up = matches!(limit.measure, Measure::Bytes(_, Direction::Up | Direction::Both));
+        Self { id: limit.id, handle, by, counts_up }
+    }
+
+    /// How much one call takes at admission: one, or the bytes of its body that are known beforehand.
+    pub(crate) fn amount(&self, body_bytes: u64) -> u64 {
+        match self.handle.kind() {
+            pool::Kind::Bytes(_) if self.counts_up => body_bytes,
+            pool::Kind::Bytes(_) => 0,
+            pool::Kind::Requests | pool::Kind::Concurrent => 1,
+        }
+    }
+
+    /// The key of a call. `within` is the subscription for limits of a plan, which each subscription has for
+    /// itself. About 15 ns (SipHash-1-3, 128 bits); allocates nothing.
+    pub(crate) fn key<F: FieldSource>(
+        &self,
+        secret: &KeySecret,
+        within: Option<Uid>,
+        counted: &Counted<'_, F>,
+    ) -> pool::Key {
+        if self.by.is_empty() && within.is_none() {
+            return pool::Key::OWNER;
+        }
+        let mut hasher = SipHasher13::new_with_key(&secret.0);
+        let mut take = |tag: u8, bytes: &[u8]| {
+            hasher.write_u8(tag);
+            hasher.write_u32(bytes.len() as u32);
+            hasher.write(bytes);
+        };
+        let number = |uid: Option<Uid>| uid.map_or([0; 8], |uid| uid.0.to_le_bytes());
+        if within.is_some() {
+            take(0, &number(within));
+        }
+        for part in &self.by {
+            match part {
+                Part::App => take(1, &number(counted.app)),
+                Part::Credential => take(2, &number(counted.credential)),
+                Part::Subject => take(3, counted.subject.as_bytes()),
+                Part::Tenant => take(4, &counted.tenant.0.to_le_bytes()),
+                Part::Client => take_address(&mut take, 5, counted.client, 32, 128),
+                Part::ClientNetwork { v4, v6 } => take_address(&mut take, 6, counted.client, *v4, *v6),
+                Part::Header(name) => match counted.fields.once(name) {
+                    Once::Absent => take(7, b""),
+                    Once::One(value) => take(8, value),
+                    Once::Repeated => take(9, b""),
+                },
+                Part::Route => take(10, &counted.route.0.to_le_bytes()),
+                Part::Service => take(11, &counted.service.0.to_le_bytes()),
+                Part::Model => take(12, b""),
+            }
+        }
+        pool::Key(hasher.finish128().as_u128())
+    }
+}
+
+fn take_address(take: &mut impl FnMut(u8, &[u8]), tag: u8, address: IpAddr, v4: u8, v6: u8) {
+    let prefix = if address.is_ipv4() { v4 } else { v6 };
+    match crate::cidr::Cidr::new(address, prefix).address() {
+        IpAddr::V4(network) => take(tag, &network.octets()),
+        IpAddr::V6(network) => take(tag, &network.octets()),
+    }
+}

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod compile;
 mod configuration;
 mod document;
 mod environment;
@@ -14,6 +15,7 @@ mod problem;
 mod read;
 mod suggest;
 
+pub use compile::{Compiled, CountedIds, HashKeys, Ids, Kind, Process, hash_secret, show_hash};
 pub use configuration::{Configuration, check, check_text};
 pub use environment::Lookup;
 pub use files::{Disk, Files, Memory};

@@ -1,6 +1,8 @@
 //! Services, versions and routes: versions that can be told apart, somebody who may call, templates that name
 //! what is there.
 
+use std::collections::HashMap;
+
 use super::Check;
 use super::listeners::asks_for_certificates;
 use crate::grammar::policy::{Auth, Cors, Edits, SubscriptionRule, Way};
@@ -41,6 +43,37 @@ const FRAMING_HEADERS: &[&str] = &[
     "upgrade",
 ];
 
+/// Two routes with the same key match the same requests. Names of parameters do not count.
+fn match_key(standing: &Standing<'_>) -> String {
+    let rule = &standing.route.r#match.value;
+    let sorted = |mut list: Vec<String>| {
+        list.sort();
+        list.dedup();
+        list
+    };
+    let shape: Vec<&str> = rule
+        .path
+        .value
+        .split('/')
+        .map(|segment| if segment.starts_with('{') { "{}" } else { segment })
+        .collect();
+    // Without versioning all services share one space of paths; with it each version has its own.
+    let space = standing
+        .version
+        .map(|version| (standing.service.name.value.0.as_str(), version.version.value.0.as_str()));
+    format!(
+        "{:?}",
+        (
+            space,
+            sorted(rule.hosts.value.iter().map(|host| host.value.0.clone()).collect()),
+            shape,
+            sorted(rule.methods.value.iter().map(|method| method.value.0.clone()).collect()),
+            sorted(rule.headers.0.iter().map(|(n, v)| format!("{}={}", n.value.0, v.value.0)).collect()),
+            sorted(rule.query.0.iter().map(|(n, v)| format!("{}={}", n.value.0, v.value.0)).collect()),
+        )
+    )
+}
+
 impl Check<'_> {
     pub(super) fn services(&mut self) {
         let file = self.file;
@@ -55,6 +88,7 @@ impl Check<'_> {
             self.authentication(&standing, &in_force);
             self.templates(&standing, &in_force);
         }
+        self.same_matches();
         // Once per place where they are written, however many routes inherit them.
         for tenant in &file.tenants.value {
             self.written(tenant.auth.as_ref(), tenant.cors.as_ref());
@@ -67,6 +101,25 @@ impl Check<'_> {
         }
         for standing in routes(file) {
             self.written(standing.route.auth.as_ref(), standing.route.cors.as_ref());
+        }
+    }
+
+    /// Routes that match the very same requests. Other conflicts need the routing table, which tells them when
+    /// the configuration is compiled.
+    fn same_matches(&mut self) {
+        let mut seen: HashMap<String, Standing<'_>> = HashMap::new();
+        for standing in routes(self.file) {
+            let Some(first) = seen.get(&match_key(&standing)) else {
+                seen.insert(match_key(&standing), standing);
+                continue;
+            };
+            let (other, pos) = (quote(&first.full_name()), first.route.r#match.path.pos);
+            let hint = format!(
+                "the other is at {}; tell them apart by host, path, method, headers or query",
+                self.sources.show(pos)
+            );
+            let message = format!("route {} matches what {other} matches", quote(&standing.full_name()));
+            self.add(standing.route.r#match.path.pos, message, hint);
         }
     }
 

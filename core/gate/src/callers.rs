@@ -157,8 +157,7 @@ impl Callers {
         if set.hash_keys.len() > HASH_KEYS_MAX {
             return Err(DeltaError::TooManyHashKeys);
         }
-        let mut fresh =
-            Self { sequence: set.sequence, hash_keys: set.hash_keys.clone(), ..Self::default() };
+        let mut fresh = Self { sequence: set.sequence, hash_keys: set.hash_keys.clone(), ..Self::default() };
         for app in &set.apps {
             fresh.put_app(Arc::clone(app))?;
         }

@@ -5,8 +5,13 @@
 //! clock, runtime or database: time and everything random come in as parameters.
 #![forbid(unsafe_code)]
 
+pub mod callers;
 pub mod cidr;
 mod error;
+mod fold_hash;
+pub mod identity;
+pub mod limits;
+mod request;
 mod router;
 pub mod spec;
 mod value;

@@ -25,8 +25,8 @@ pub use listener::{
 };
 pub use route::{
     AppRule, Auth, AuthMethod, Authorize, Body, Cors, HeaderEdits, IdentityHeader, IpRules, KeyPlace, Match,
-    Route, RouteHeaders, Service, SubscriptionRule, UnknownVersion, ValueMatch, ValueTest,
-    Version, VersionIn, Versioning,
+    Route, RouteHeaders, Service, SubscriptionRule, UnknownVersion, ValueMatch, ValueTest, Version,
+    VersionIn, Versioning,
 };
 pub use upstream::{
     ActiveHealth, Balance, Breaker, HashBy, HostHeader, PassiveHealth, Pool, Retries, RetryOn, Scheme,

@@ -61,10 +61,7 @@ fn deltas_come_in_order_once() {
             delta(16, Change::HashKeys(vec![HashKey { id: "l".into(), key: [0; 32] }; HASH_KEYS_MAX])),
             Ok(Applied::Now),
         ),
-        (
-            delta(17, Change::PutCredential(key(16, 1, "four"))),
-            Err(DeltaError::UnknownHashKey("k".into())),
-        ),
+        (delta(17, Change::PutCredential(key(16, 1, "four"))), Err(DeltaError::UnknownHashKey("k".into()))),
     ];
     for (delta, expected) in cases {
         assert_eq!(callers.apply(&delta), expected, "{delta:?}");
@@ -86,8 +83,13 @@ fn what_is_gone_or_renamed_is_found_no_more() {
     assert_eq!((found(&callers, 100, "one"), found(&callers, 100, "renamed")), (None, Some(11)));
     apply(&mut callers, Change::PutApp(app(1, 300)));
     assert_eq!((found(&callers, 100, "renamed"), found(&callers, 300, "renamed")), (None, Some(11)));
-    let subscription =
-        Subscription { id: Id(50), app: Id(1), service: Id(7), expires_unix_s: Some(100), ..Default::default() };
+    let subscription = Subscription {
+        id: Id(50),
+        app: Id(1),
+        service: Id(7),
+        expires_unix_s: Some(100),
+        ..Default::default()
+    };
     apply(&mut callers, Change::PutSubscription(subscription.clone()));
     assert!(callers.subscription(Id(1), Id(7), 99).is_some());
     assert!(callers.subscription(Id(1), Id(7), 100).is_none(), "ended");

@@ -108,17 +108,13 @@ pub fn write_hash(hash: &ApiKeyHash) -> String {
 
 /// Whether a text hashes to what is stored, compared in constant time. One keyed hash (BLAKE3).
 pub(crate) fn fits(callers: &Callers, stored: &ApiKeyHash, text: &[u8]) -> bool {
-    callers.hash_key(&stored.key_id).is_some_and(|key| {
-        blake3::keyed_hash(&key.key, text) == blake3::Hash::from_bytes(stored.hash)
-    })
+    callers
+        .hash_key(&stored.key_id)
+        .is_some_and(|key| blake3::keyed_hash(&key.key, text) == blake3::Hash::from_bytes(stored.hash))
 }
 
 /// The credential behind a key. A generated key costs one keyed hash, any other one for each hash key.
-pub(crate) fn find<'c>(
-    callers: &'c Callers,
-    tenant: Id,
-    text: &[u8],
-) -> Result<&'c CredentialEntry, Code> {
+pub(crate) fn find<'c>(callers: &'c Callers, tenant: Id, text: &[u8]) -> Result<&'c CredentialEntry, Code> {
     if text.len() < KEY_BYTES_MIN || text.len() > KEY_BYTES_MAX {
         return Err(Code::InvalidCredential);
     }

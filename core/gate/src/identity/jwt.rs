@@ -163,7 +163,8 @@ impl IssuerKeys {
         for name in &issuer.algorithms {
             match name.parse::<Algorithm>() {
                 Ok(algorithm) if algorithm.family() != AlgorithmFamily::Hmac => algorithms.push(algorithm),
-                _ => errors.push(("algorithms", format!("`{name}` is no signature algorithm with public keys"))),
+                _ => errors
+                    .push(("algorithms", format!("`{name}` is no signature algorithm with public keys"))),
             }
         }
         if issuer.algorithms.is_empty() {
@@ -187,7 +188,8 @@ impl IssuerKeys {
             }
         };
         if keys.is_empty() && errors.is_empty() {
-            let text = "holds no public signature key for an allowed algorithm (RSA keys have 2048 bits or more)";
+            let text =
+                "holds no public signature key for an allowed algorithm (RSA keys have 2048 bits or more)";
             errors.push(("jwks", text.to_owned()));
         }
         if !errors.is_empty() {
@@ -236,7 +238,8 @@ impl IssuerKeys {
         }
         let mut tried = 0;
         let fitting = self.keys.iter().filter(|key| {
-            key.algorithms.contains(&algorithm) && header.kid.as_deref().is_none_or(|kid| key.id.as_deref() == Some(kid))
+            key.algorithms.contains(&algorithm)
+                && header.kid.as_deref().is_none_or(|kid| key.id.as_deref() == Some(kid))
         });
         for key in fitting.take(KEYS_TRIED_MAX) {
             tried += 1;
@@ -275,7 +278,9 @@ impl Key {
             ("EC", Some("P-384")) => {
                 (&[Algorithm::ES384], DecodingKey::from_ec_components(text("x")?, text("y")?).ok()?)
             }
-            ("OKP", Some("Ed25519")) => (&[Algorithm::EdDSA], DecodingKey::from_ed_components(text("x")?).ok()?),
+            ("OKP", Some("Ed25519")) => {
+                (&[Algorithm::EdDSA], DecodingKey::from_ed_components(text("x")?).ok()?)
+            }
             _ => return None,
         };
         let named = text("alg").map(|name| name.parse::<Algorithm>().ok());

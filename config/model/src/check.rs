@@ -18,6 +18,7 @@ use crate::problem::{Problems, quote};
 use crate::read::text::FilePath;
 use crate::suggest;
 
+pub use limits::LIMITS_PER_OWNER_MAX;
 pub(crate) use limits::limit_name;
 
 /// Largest certificate, key or key set file.
@@ -64,6 +65,11 @@ impl Check<'_> {
 
     fn is_whole(&self, place: Pos) -> bool {
         !self.wounded.contains(&place)
+    }
+
+    /// Whether a list is empty because nothing was written into it (and not because its items are wrong).
+    fn is_empty_list<T>(&self, list: &At<Vec<At<T>>>) -> bool {
+        list.value.is_empty() && self.is_whole(list.pos)
     }
 
     /// Reports a reference to a name that nobody declares.

@@ -76,7 +76,7 @@ pub(crate) fn parse(reading: &Reading<'_>, problems: &mut Problems) -> Option<No
         );
         return None;
     }
-    let mut tree = Tree::new(reading, start);
+    let mut tree = Tree::new(reading);
     let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
     while let Some(event) = parser.next_event() {
         let step = match event {
@@ -121,11 +121,10 @@ struct Tree<'a> {
     copied: usize,
     documents: usize,
     root: Option<Node>,
-    start: Pos,
 }
 
 impl<'a> Tree<'a> {
-    fn new(reading: &'a Reading<'a>, start: Pos) -> Self {
+    fn new(reading: &'a Reading<'a>) -> Self {
         Tree {
             reading,
             open: Vec::new(),
@@ -134,17 +133,19 @@ impl<'a> Tree<'a> {
             copied: 0,
             documents: 0,
             root: None,
-            start,
         }
     }
 
+    /// The place of a scalar or key. The parser counts blanks after a quoted scalar in; they are taken off.
     fn pos(&self, span: Span) -> Pos {
-        let length = if span.start.line() == span.end.line() {
-            span.end.col().saturating_sub(span.start.col())
-        } else {
-            1
-        };
-        Pos { length: count(length.max(1)), ..place(self.reading.file, &span.start) }
+        let start = place(self.reading.file, &span.start);
+        if span.start.line() != span.end.line() {
+            return start;
+        }
+        let length = span.end.col().saturating_sub(span.start.col());
+        let line = self.reading.sources.line(start);
+        let token: String = line.chars().skip(span.start.col()).take(length).collect();
+        Pos { length: count(token.trim_end().chars().count().max(1)), ..start }
     }
 
     fn event(&mut self, event: Event<'_>, span: Span, problems: &mut Problems) -> Result<(), Stop> {
@@ -222,6 +223,7 @@ impl<'a> Tree<'a> {
     }
 
     fn open(&mut self, kind: NodeKind, pos: Pos, anchor: usize, problems: &mut Problems) -> Result<(), Stop> {
+        let pos = Pos { length: 1, ..pos };
         self.spend(pos, problems)?;
         if self.is_key_next() {
             problems.add(
@@ -319,7 +321,7 @@ impl<'a> Tree<'a> {
 
     fn scalar(&self, raw: String, plain: bool, pos: Pos, problems: &mut Problems) -> Node {
         if plain && matches!(raw.as_str(), "" | "~" | "null" | "Null" | "NULL") {
-            return Node { pos: self.before_line_end(pos), kind: NodeKind::Empty };
+            return Node { pos: self.of_key(pos), kind: NodeKind::Empty };
         }
         let (text, expanded) = match environment::expand(&raw, self.reading.lookup) {
             Ok(None) => (raw.clone(), false),
@@ -341,13 +343,9 @@ impl<'a> Tree<'a> {
         Node { pos, kind: NodeKind::Scalar(Scalar { text, raw, plain, expanded }) }
     }
 
-    /// The parser may put an absent value at the start of the next line; the key before it is the better place.
-    fn before_line_end(&self, pos: Pos) -> Pos {
-        match self.open.last().and_then(|top| top.key.as_ref()) {
-            Some(key) if key.pos.line != pos.line || pos.column == 1 => key.pos,
-            _ if pos.line == 0 => self.start,
-            _ => pos,
-        }
+    /// An absent value has no place of its own; that of its key is the better one.
+    fn of_key(&self, pos: Pos) -> Pos {
+        self.open.last().and_then(|top| top.key.as_ref()).map_or(pos, |key| key.pos)
     }
 }
 

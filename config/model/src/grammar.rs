@@ -19,8 +19,6 @@ use people::{App, Issuer, Plan, Team, Tenant};
 use service::Service;
 use upstream::Upstream;
 
-pub(crate) const AI_LATER: &str = "the AI half comes later: remove it, or use a build that has it";
-
 object! {
     /// The whole of a file. Several files and folders are read as one: lists are joined, every other key may
     /// stand in one file only.

@@ -186,7 +186,11 @@ impl<T: Read> Read for Vec<At<T>> {
         }
         // Every item is read, so that all their problems are told; one bad item does not void the others,
         // so that what refers to them is still checked. Nothing is served when there is any problem.
-        Some(items.iter().filter_map(|item| At::<T>::read(item, cx)).collect())
+        let read: Self = items.iter().filter_map(|item| At::<T>::read(item, cx)).collect();
+        if read.len() < items.len() {
+            cx.wounded.insert(node.pos);
+        }
+        Some(read)
     }
 
     fn explain(&self, path: &str, pos: Pos, out: &mut Vec<Effective>) {

@@ -22,7 +22,7 @@ impl<'a> Check<'a> {
                 let hint = format!("the other is at {}", self.sources.show(first));
                 self.add(issuer.issuer.pos, "two issuers have one `iss`", hint);
             }
-            if issuer.algorithms.value.is_empty() && self.is_whole(issuer.place) {
+            if self.is_empty_list(&issuer.algorithms) && self.is_whole(issuer.place) {
                 self.add(issuer.algorithms.pos, "no algorithm is accepted", "as in [RS256, ES256]");
             }
             self.key_set(issuer);

@@ -22,7 +22,7 @@ pub(super) enum Pem {
 impl Check<'_> {
     pub(super) fn listeners(&mut self) {
         let file = self.file;
-        if file.listeners.value.is_empty() && self.is_whole(file.place) {
+        if self.is_empty_list(&file.listeners) && self.is_whole(file.place) {
             self.add(file.listeners.pos, "no listener", "leave `listeners` out for 127.0.0.1:8080");
         }
         let mut taken: Vec<(&At<ListenAddress>, &str)> = vec![(&file.admin.address, "the admin address")];
@@ -50,7 +50,7 @@ impl Check<'_> {
         if let (Some(hsts), true) = (&listener.hsts, plain) {
             self.add(hsts.pos, "`hsts` means nothing without TLS", "put it on the listener with `tls`");
         }
-        if listener.protocols.value.is_empty() && self.is_whole(listener.place) {
+        if self.is_empty_list(&listener.protocols) && self.is_whole(listener.place) {
             self.add(listener.protocols.pos, "no protocol", "write [http1], or leave the key out");
         }
         if listener.proxy_protocol.value && self.file.trusted_proxies.value.is_empty() {
@@ -78,7 +78,7 @@ impl Check<'_> {
     }
 
     fn listener_tls(&mut self, tls: &At<ListenerTls>) {
-        if tls.certificates.value.is_empty() && self.is_whole(tls.place) {
+        if self.is_empty_list(&tls.certificates) && self.is_whole(tls.place) {
             self.add(
                 tls.certificates.pos,
                 "TLS without a certificate",

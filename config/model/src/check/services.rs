@@ -124,7 +124,8 @@ impl Check<'_> {
     }
 
     fn versions(&mut self, service: &At<Service>) {
-        if !self.is_whole(service.place) {
+        let lists = [service.versions.pos, service.routes.pos];
+        if !self.is_whole(service.place) || lists.iter().any(|list| !self.is_whole(*list)) {
             return;
         }
         match (service.versions.value.is_empty(), service.routes.value.is_empty()) {

@@ -42,7 +42,7 @@ impl Check<'_> {
     fn targets(&mut self, upstream: &At<Upstream>) {
         let targets = &upstream.targets;
         let Some(first) = targets.value.first() else {
-            if self.is_whole(upstream.place) {
+            if self.is_empty_list(targets) && self.is_whole(upstream.place) {
                 self.add(targets.pos, "an upstream without targets", "[ { url: http://127.0.0.1:9000 } ]");
             }
             return;

@@ -216,7 +216,10 @@ fn path_policy(route: &Route) -> spec::PathPolicy {
         double_slash: allows(OddPath::DoubleSlash),
         backslash: allows(OddPath::Backslash),
         encoded_slash: allows(OddPath::EncodedSlash),
-        encoded_nul: allows(OddPath::EncodedNul),
+        encoded_backslash: allows(OddPath::EncodedBackslash),
+        encoded_controls: allows(OddPath::EncodedControls),
+        malformed_escapes: allows(OddPath::MalformedEscapes),
+        dot_parameters: allows(OddPath::DotParameters),
     }
 }
 

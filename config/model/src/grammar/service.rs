@@ -216,11 +216,17 @@ choice! {
     OddPath {
         /// empty segments, `//`
         DoubleSlash = "double_slash",
-        /// `\` and `%5c`
+        /// a raw `\`
         Backslash = "backslash",
-        /// `%2f`
+        /// `%2f`, kept escaped
         EncodedSlash = "encoded_slash",
-        /// `%00`
-        EncodedNul = "encoded_nul",
+        /// `%5c`, kept escaped
+        EncodedBackslash = "encoded_backslash",
+        /// `%00` and the other control bytes, kept escaped
+        EncodedControls = "encoded_controls",
+        /// a `%` without two hexadecimal digits after it, forwarded as `%25`
+        MalformedEscapes = "malformed_escapes",
+        /// `/.;x` and `/..;x`, which some servers take for dot segments
+        DotParameters = "dot_parameters",
     }
 }

@@ -153,8 +153,9 @@ impl Word for TargetUrl {
                 .part(tail)
                 .hint("a target is scheme, host and port; paths are changed by a route's `rewrite`"));
         }
-        if authority.contains('@') {
+        if let Some((user, _)) = authority.split_once('@') {
             return Err(Fault::message("a target's URL holds no user or password")
+                .part(format!("{user}@"))
                 .hint("send credentials by `headers: { request: { set: ... } }`"));
         }
         let address = authority_address(authority, default_port)?;

@@ -373,20 +373,12 @@ text_word!(
 );
 
 text_word!(
-    /// Time zone by its IANA name.
+    /// Time zone by its IANA name, as the bundled table knows it.
     Timezone,
     "a time zone",
     "an IANA name, as in UTC or Europe/Zurich",
     "",
-    |text| when(
-        text.len() <= 64
-            && text.starts_with(|c: char| c.is_ascii_uppercase())
-            && text.split('/').all(|part| {
-                !part.is_empty()
-                    && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+-".contains(&b))
-            }),
-        text
-    )
+    |text| when(text.len() <= 64 && penstock_limits::time_zone(text).is_ok(), text)
 );
 
 text_word!(

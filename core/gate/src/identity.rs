@@ -12,7 +12,7 @@ mod replay;
 #[cfg(test)]
 mod jwt_tests;
 
-pub use jwt::{KEYS_MAX, KEYS_TRIED_MAX, TOKEN_BYTES_MAX};
+pub use jwt::{KEYS_MAX, KEYS_TRIED_MAX, NAME_BYTES_MAX, SCOPES_BYTES_MAX, TOKEN_BYTES_MAX};
 pub use jwt_cache::{KEPT_BYTES_MAX, TOKENS_MAX};
 pub use replay::{REPLAY_SETS_DEFAULT, ReplayTable};
 

@@ -6,12 +6,31 @@
 #![forbid(unsafe_code)]
 
 pub mod callers;
+mod chain;
 pub mod cidr;
+mod client;
+mod cors;
 mod error;
 mod fold_hash;
 pub mod identity;
 pub mod limits;
+mod plan;
 mod request;
 mod router;
+mod snapshot;
 pub mod spec;
+mod trace;
 mod value;
+
+pub use chain::Gate;
+pub use client::{HOPS_MAX, LINES_MAX};
+pub use error::{Place, Problem, SpecError};
+pub use plan::{Answer, Caller, Forward, LimitAnswer, Outcome, Plan, STAGES, Stage, Stages, Verdict, lines};
+pub use request::{ClientCertificate, Request, SAN_MAX, Tls};
+pub use router::{
+    CAPTURES_MAX, FieldName, FieldSource, HOST_BYTES_MAX, HostError, METHODS_MAX, Once, PathTemplate,
+    SEGMENTS_MAX, Segment, TEMPLATE_BYTES_MAX, TemplateError,
+};
+pub use snapshot::{Drops, RouteRule, Snapshot, compile};
+pub use trace::{IdSource, REQUEST_ID_BYTES_MAX, RequestId, Trace};
+pub use value::{Fact, VALUE_BYTES_MAX, ValueError};

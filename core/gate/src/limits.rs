@@ -18,6 +18,12 @@ pub const KEY_PARTS_MAX: usize = 8;
 #[derive(Clone)]
 pub struct KeySecret([u8; 16]);
 
+impl std::fmt::Debug for KeySecret {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("KeySecret(..)")
+    }
+}
+
 impl KeySecret {
     /// From 16 random bytes.
     #[must_use]

@@ -20,13 +20,14 @@ mod reference_tests;
 mod version_tests;
 
 pub use host::{HOST_BYTES_MAX, HostError};
-pub use method::{METHODS_MAX, MethodSet};
+pub use method::METHODS_MAX;
 pub use template::{CAPTURES_MAX, PathTemplate, SEGMENTS_MAX, Segment, TEMPLATE_BYTES_MAX, TemplateError};
-pub use trie::{Capture, Captures};
-pub use values::{FieldName, FieldSource, Once, decoded_equals, query_once};
+pub(crate) use trie::Captures;
+pub use values::{FieldName, FieldSource, Once};
 
-pub(crate) use method::Methods;
-pub(crate) use values::decoded;
+pub(crate) use build::{ROUTES_MAX, SERVICES_MAX};
+pub(crate) use method::{MethodSet, Methods};
+pub(crate) use values::{decoded, decoded_equals, query_once};
 
 use crate::spec::UnknownVersion;
 use host::HostTable;

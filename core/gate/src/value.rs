@@ -35,7 +35,7 @@ enum Piece {
 
 /// A template, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ValueTemplate {
+pub(crate) struct ValueTemplate {
     pieces: Vec<Piece>,
 }
 

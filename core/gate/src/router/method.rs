@@ -8,7 +8,7 @@ pub const METHODS_MAX: usize = 63;
 
 /// A set of methods. Meaningful only beside the [`Methods`] that made it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MethodSet(u64);
+pub(crate) struct MethodSet(u64);
 
 impl MethodSet {
     /// Every method, also those that no route names.
@@ -17,8 +17,7 @@ impl MethodSet {
     pub(crate) const NONE: Self = Self(0);
 
     /// Whether there is none in it.
-    #[must_use]
-    pub fn is_empty(self) -> bool {
+    pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
     }
 

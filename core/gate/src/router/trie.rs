@@ -12,16 +12,16 @@ const NONE: u32 = u32::MAX;
 
 /// A range of bytes of the path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Capture {
+pub(crate) struct Capture {
     /// First byte.
-    pub start: u16,
+    pub(crate) start: u16,
     /// Byte after the last.
-    pub end: u16,
+    pub(crate) end: u16,
 }
 
 /// What the parameters and the tail of a template matched, from left to right, as ranges of the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Captures {
+pub(crate) struct Captures {
     ranges: [Capture; CAPTURES_MAX],
     count: u8,
 }
@@ -30,8 +30,7 @@ impl Captures {
     pub(crate) const NONE: Self = Self { ranges: [Capture { start: 0, end: 0 }; CAPTURES_MAX], count: 0 };
 
     /// The ranges.
-    #[must_use]
-    pub fn as_slice(&self) -> &[Capture] {
+    pub(crate) fn as_slice(&self) -> &[Capture] {
         &self.ranges[..usize::from(self.count)]
     }
 

@@ -1,7 +1,5 @@
 //! How routes look at the fields and the query of a request: by name, once or not at all.
 
-use std::borrow::Cow;
-
 /// What a request holds under a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Once<'a> {
@@ -48,8 +46,7 @@ impl FieldName {
 
 /// What a query (without `?`) holds under a key. Keys are compared decoded, so that no spelling of a key
 /// slips by a rule; the value is as it stands. Walks the query once, allocates nothing.
-#[must_use]
-pub fn query_once<'q>(query: &'q [u8], key: &[u8]) -> Once<'q> {
+pub(crate) fn query_once<'q>(query: &'q [u8], key: &[u8]) -> Once<'q> {
     let mut found = Once::Absent;
     for pair in query.split(|&byte| byte == b'&') {
         let split = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
@@ -64,8 +61,7 @@ pub fn query_once<'q>(query: &'q [u8], key: &[u8]) -> Once<'q> {
 }
 
 /// Whether form-encoded bytes (`%41`, `+`) stand for these plain ones.
-#[must_use]
-pub fn decoded_equals(encoded: &[u8], plain: &[u8]) -> bool {
+pub(crate) fn decoded_equals(encoded: &[u8], plain: &[u8]) -> bool {
     decoded(encoded).eq(plain.iter().copied())
 }
 
@@ -92,16 +88,6 @@ pub(crate) fn decoded(encoded: &[u8]) -> impl Iterator<Item = u8> + '_ {
             plain => Some(plain),
         }
     })
-}
-
-/// The text of a query value, decoded; borrowed where nothing was encoded.
-#[must_use]
-pub fn decoded_text(encoded: &[u8]) -> Cow<'_, [u8]> {
-    if encoded.iter().any(|byte| matches!(byte, b'%' | b'+')) {
-        Cow::Owned(decoded(encoded).collect())
-    } else {
-        Cow::Borrowed(encoded)
-    }
 }
 
 #[cfg(test)]

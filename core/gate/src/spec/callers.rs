@@ -153,6 +153,12 @@ pub struct ApiKeyHash {
     pub lookup: ApiKeyLookup,
 }
 
+impl std::fmt::Debug for ApiKeyHash {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("ApiKeyHash").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
+}
+
 /// How an API key's credential is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ApiKeyLookup {

@@ -1,0 +1,653 @@
+//! The chain of stages, in one place and in order:
+//!
+//! route and version -> network -> preflight -> identify -> authorise -> limit -> shape
+//!
+//! Each stage is one function: the request's state in, the next state or an answer out. Two things stand
+//! elsewhere than in the overview's line "identify, authorise, limit, shape":
+//! - The route's networks are checked before the caller is identified: it is cheaper, and a network that is denied
+//!   learns nothing about which credentials are good. The app's own networks are checked after, being known then.
+//! - A preflight is answered before identification: browsers send it without credentials. The fields of the actual
+//!   answer are written before the limits, so that scripts can read a 429 too.
+//!
+//! The known length of a body is checked before the limits take anything: what can never pass costs no quota.
+
+use crate::callers::{AppEntry, Callers, CredentialEntry};
+use crate::client::{self, Client};
+use crate::cors::Preflight;
+use crate::fold_hash;
+use crate::identity::{Desk, JwtCache, ReplayTable, Token, Who};
+use crate::limits::{BoundLimit, Counted, KeySecret};
+use crate::plan::{Answer, Forward, LimitAnswer, Outcome, Plan, Stage, Verdict};
+use crate::request::Request;
+use crate::router::{Captures, Found, MethodSet, Once, Probe, decoded_equals};
+use crate::snapshot::{BalanceBy, RouteRule, Snapshot};
+use crate::spec::{CredentialKind, Id, Subscription, Uid};
+use crate::trace::{IdSource, RequestId, Trace};
+use crate::value::{Fact, Facts};
+use arrayvec::ArrayVec;
+use penstock_http::{Authority, Code, FieldId, Framing, TargetForm};
+use penstock_limits::{APPLIED_MAX, Applied, ITEM_BYTES_MAX, RefusalKind, Shard, Standing};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The gate of one worker: what it keeps between requests beside the snapshot.
+#[derive(Debug)]
+pub struct Gate {
+    /// Who may call; fed by deltas.
+    pub callers: Callers,
+    /// The worker's share of the limits.
+    pub shard: Shard,
+    tokens: JwtCache,
+    replays: Arc<ReplayTable>,
+    ids: IdSource,
+    secret: KeySecret,
+}
+
+/// A request that has a route.
+struct Routed<'s> {
+    index: u32,
+    route: &'s RouteRule,
+    captures: Captures,
+    strip: u16,
+    client: IpAddr,
+}
+
+/// ... and whose caller is known.
+struct Identified<'s, 'c> {
+    routed: Routed<'s>,
+    who: Who,
+    app: Option<&'c AppEntry>,
+    credential: Option<&'c CredentialEntry>,
+    token: Option<&'c Token>,
+    subject: &'c str,
+    subscription: Option<&'c Subscription>,
+}
+
+/// ... and that the limits admit.
+struct Admitted<'s, 'c>(Identified<'s, 'c>);
+
+impl Gate {
+    /// A gate. `secret` keys the limits and is the same for all workers, as is `replays`; `ids` is the worker's own.
+    #[must_use]
+    pub fn new(shard: Shard, replays: Arc<ReplayTable>, secret: KeySecret, mut ids: IdSource) -> Self {
+        let tokens = JwtCache::new(ids.next());
+        Self { callers: Callers::new(), shard, tokens, replays, ids, secret }
+    }
+
+    /// Decides about one request. What is to be sent is left in `plan`, whose permits must be empty. Warm, and
+    /// without signatures to check, it allocates nothing, locks nothing and asks nobody.
+    pub fn decide(&mut self, snapshot: &Snapshot, request: &Request<'_>, plan: &mut Plan) -> Verdict {
+        plan.clear();
+        // The rooms are taken out so that what is borrowed from them does not hold the plan.
+        let mut rooms = (std::mem::take(&mut plan.path), std::mem::take(&mut plan.host));
+        let verdict = self.run(snapshot, request, plan, &mut rooms.0, &mut rooms.1);
+        (plan.path, plan.host) = rooms;
+        verdict.unwrap_or_else(Verdict::Answer)
+    }
+
+    fn run(
+        &mut self,
+        snapshot: &Snapshot,
+        request: &Request<'_>,
+        plan: &mut Plan,
+        path_room: &mut Vec<u8>,
+        host_room: &mut Vec<u8>,
+    ) -> Result<Verdict, Answer> {
+        let Self { callers, shard, tokens, replays, ids, secret } = self;
+        let client = name_the_call(snapshot, request, ids, plan)?;
+        if redirect(snapshot, request, plan) {
+            return Ok(Verdict::Redirect);
+        }
+        let authority = Authority::parse(request.head.host.of(request.buf));
+        let host = authority.as_ref().map_or(&b""[..], |authority| authority.lower(host_room));
+        let path = normal_path(snapshot, request, path_room, plan)?;
+        if let Some(verdict) = preflight(snapshot, request, host, path, &client, plan)? {
+            return Ok(verdict);
+        }
+        let routed = route(snapshot, request, host, path, &client, plan)?;
+        network(&routed, plan)?;
+        let mut desk = Desk { callers, tokens, replays, issuers: &snapshot.issuers };
+        let who = identify(&routed, &mut desk, request, plan)?;
+        let identified = known(routed, who, callers, tokens, request, plan);
+        authorise(&identified, plan)?;
+        cross_origin(&identified, request, plan);
+        bound_body(&identified, request, plan)?;
+        let admitted = limit(identified, snapshot, shard, secret, request, plan)?;
+        shape(&admitted, snapshot, request, &client, path, plan)
+    }
+}
+
+/// Client address, request id, trace: what every answer and record needs.
+fn name_the_call(
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+    ids: &mut IdSource,
+    plan: &mut Plan,
+) -> Result<Client, Answer> {
+    let client = client::find(&snapshot.trusted_proxies, request);
+    let by_trusted = client.is_ok_and(|client| client.by_trusted);
+    plan.request_id = RequestId::of(request, snapshot.request_id, by_trusted, ids);
+    plan.trace = Trace::of(request, ids);
+    if let Some(rule) = snapshot.listeners.get(request.listener as usize) {
+        plan.response_fields.extend_from_slice(&rule.hsts);
+    }
+    let client = client.map_err(|code| refuse(plan, Stage::Route, code, None))?;
+    plan.caller.address = client.address;
+    Ok(client)
+}
+
+/// Whether the listener sends everybody to `https`.
+fn redirect(snapshot: &Snapshot, request: &Request<'_>, plan: &mut Plan) -> bool {
+    let listener = snapshot.listeners.get(request.listener as usize).map(|rule| &rule.listener);
+    let Some(port) = listener.and_then(|listener| listener.redirect_https) else { return false };
+    let Ok(authority) = Authority::parse(request.head.host.of(request.buf)) else { return false };
+    if request.tls.is_some() || request.head.form == TargetForm::Asterisk {
+        return false;
+    }
+    let out = &mut plan.response_fields;
+    out.extend_from_slice(b"location: https://");
+    out.extend_from_slice(authority.host);
+    if port != 443 {
+        out.push(b':');
+        penstock_http::write::decimal(out, u64::from(port));
+    }
+    let path = request.head.path.of(request.buf);
+    out.extend_from_slice(if path.is_empty() { b"/" } else { path });
+    write_query(request, &[], out);
+    out.extend_from_slice(b"\r\n");
+    request_id_line(plan);
+    true
+}
+
+/// The path in its one spelling. What at least one route lets pass is let pass here; the route that is found
+/// decides for itself.
+fn normal_path<'p>(
+    snapshot: &Snapshot,
+    request: &Request<'p>,
+    room: &'p mut Vec<u8>,
+    plan: &mut Plan,
+) -> Result<&'p [u8], Answer> {
+    if request.head.form == TargetForm::Asterisk {
+        return Err(refuse(plan, Stage::Route, Code::NoRoute, None));
+    }
+    let path = request.head.path.of(request.buf);
+    penstock_http::path::normalise(path, &snapshot.path_policy, room)
+        .map_err(|refusal| refuse(plan, Stage::Route, refusal.code, None))
+}
+
+/// Answers a CORS preflight for a route that has cross-origin rules; `None`: there is none, go on.
+fn preflight(
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+    host: &[u8],
+    path: &[u8],
+    client: &Client,
+    plan: &mut Plan,
+) -> Result<Option<Verdict>, Answer> {
+    let Some(asked) = Preflight::of(request) else { return Ok(None) };
+    let query = request.query();
+    let probe = Probe { host, path, query, method: asked.method, fields: request, preflight: true };
+    let Found::Route(found) = snapshot.router.find(&probe) else { return Ok(None) };
+    let route = &snapshot.routes[found.route as usize];
+    let Some(cors) = &route.cors else { return Ok(None) };
+    plan.stages.set(Stage::Route, Outcome::Allowed, route.id);
+    let routed = Routed {
+        index: found.route,
+        route,
+        captures: found.captures,
+        strip: found.strip,
+        client: client.address,
+    };
+    network(&routed, plan)?;
+    if !cors.write_preflight(&asked, &mut plan.response_fields) {
+        return Err(refuse(plan, Stage::Cors, Code::CorsDenied, Some(&routed)));
+    }
+    plan.stages.set(Stage::Cors, Outcome::Allowed, route.id);
+    request_id_line(plan);
+    Ok(Some(Verdict::Preflight))
+}
+
+// === route and version ===
+
+fn route<'s>(
+    snapshot: &'s Snapshot,
+    request: &Request<'_>,
+    host: &[u8],
+    path: &[u8],
+    client: &Client,
+    plan: &mut Plan,
+) -> Result<Routed<'s>, Answer> {
+    let (query, method) = (request.query(), request.method());
+    let probe = Probe { host, path, query, method, fields: request, preflight: false };
+    let found = match snapshot.router.find(&probe) {
+        Found::Route(found) => found,
+        Found::Nothing => return Err(refuse(plan, Stage::Route, Code::NoRoute, None)),
+        Found::UnknownVersion => return Err(refuse(plan, Stage::Route, Code::UnknownVersion, None)),
+        Found::MethodNotAllowed(allowed) => {
+            write_allow(snapshot, allowed, &mut plan.response_fields);
+            return Err(refuse(plan, Stage::Route, Code::MethodNotAllowed, None));
+        }
+    };
+    let route = &snapshot.routes[found.route as usize];
+    let routed = Routed {
+        index: found.route,
+        route,
+        captures: found.captures,
+        strip: found.strip,
+        client: client.address,
+    };
+    if route.path_policy != snapshot.path_policy {
+        let raw = request.head.path.of(request.buf);
+        if let Err(refusal) = penstock_http::path::normalise(raw, &route.path_policy, &mut plan.target) {
+            return Err(refuse(plan, Stage::Route, refusal.code, Some(&routed)));
+        }
+    }
+    plan.stages.set(Stage::Route, Outcome::Allowed, route.id);
+    Ok(routed)
+}
+
+fn write_allow(snapshot: &Snapshot, allowed: MethodSet, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"allow: ");
+    for (at, name) in snapshot.router.method_names(allowed).enumerate() {
+        out.extend_from_slice(if at > 0 { b", " } else { b"" });
+        out.extend_from_slice(name.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+// === network ===
+
+fn network(routed: &Routed<'_>, plan: &mut Plan) -> Result<(), Answer> {
+    let rules = &routed.route.ip;
+    let is_in = |list: &[crate::cidr::Cidr]| list.iter().any(|network| network.contains(routed.client));
+    if is_in(&rules.deny) || (!rules.allow.is_empty() && !is_in(&rules.allow)) {
+        return Err(refuse(plan, Stage::Ip, Code::IpDenied, Some(routed)));
+    }
+    if !rules.deny.is_empty() || !rules.allow.is_empty() {
+        plan.stages.set(Stage::Ip, Outcome::Allowed, routed.route.id);
+    }
+    Ok(())
+}
+
+// === identify ===
+
+fn identify(
+    routed: &Routed<'_>,
+    desk: &mut Desk<'_>,
+    request: &Request<'_>,
+    plan: &mut Plan,
+) -> Result<Who, Answer> {
+    let route = routed.route;
+    route.auth.identify(desk, route.tenant, request).map_err(|code| {
+        if code.status() == 401 {
+            let challenge =
+                if code == Code::Unauthenticated { &route.challenge } else { &route.challenge_invalid };
+            plan.response_fields.extend_from_slice(challenge);
+        }
+        refuse(plan, Stage::Identify, code, Some(routed))
+    })
+}
+
+/// Everything that is known of the caller, borrowed from where it stands.
+fn known<'s, 'c>(
+    routed: Routed<'s>,
+    who: Who,
+    callers: &'c Callers,
+    tokens: &'c JwtCache,
+    request: &Request<'c>,
+    plan: &mut Plan,
+) -> Identified<'s, 'c> {
+    let app = who.app.and_then(|id| callers.app(id));
+    let credential = who.credential.and_then(|id| callers.credential(id));
+    let token = who.token.and_then(|place| tokens.get(place));
+    let subject = match (token, credential.map(|entry| &entry.credential.kind)) {
+        (Some(token), _) if token.subject.is_empty() => &*token.client,
+        (Some(token), _) => &*token.subject,
+        (None, Some(CredentialKind::Basic { user, .. })) => user.as_str(),
+        (None, Some(CredentialKind::Hmac { key_id, .. })) => key_id.as_str(),
+        (None, Some(CredentialKind::Mtls(_))) => {
+            request.tls.and_then(|tls| tls.client).map_or("", |certificate| certificate.subject.as_str())
+        }
+        _ => "",
+    };
+    let service = routed.route.service;
+    let now = request.now_unix_s();
+    let subscription = who.app.and_then(|app| callers.subscription(app, service, now));
+    plan.spent_fields = who.spent;
+    plan.caller.app = who.app;
+    plan.caller.credential = who.credential;
+    plan.caller.subscription = subscription.map(|subscription| subscription.id);
+    plan.caller.subject.push_str(subject);
+    if let Some(rule) = who.credential.or(token.map(|token| token.issuer)) {
+        plan.stages.set(Stage::Identify, Outcome::Allowed, rule);
+    }
+    Identified { routed, who, app, credential, token, subject, subscription }
+}
+
+// === authorise ===
+
+fn authorise(caller: &Identified<'_, '_>, plan: &mut Plan) -> Result<(), Answer> {
+    let route = caller.routed.route;
+    let networks = caller.app.map_or(&[][..], |entry| &entry.app.ip_allow);
+    if !networks.is_empty() && !networks.iter().any(|network| network.contains(caller.routed.client)) {
+        return Err(refuse(plan, Stage::Authorise, Code::IpDenied, Some(&caller.routed)));
+    }
+    if !route.scopes.iter().all(|scope| caller.has_scope(scope)) {
+        if caller.token.is_some() {
+            plan.response_fields.extend_from_slice(&route.challenge_scope);
+        }
+        return Err(refuse(plan, Stage::Authorise, Code::ForbiddenScope, Some(&caller.routed)));
+    }
+    if route.subscription_required && caller.subscription.is_none() {
+        return Err(refuse(plan, Stage::Authorise, Code::SubscriptionRequired, Some(&caller.routed)));
+    }
+    if let Some(subscription) = caller.subscription {
+        plan.stages.set(Stage::Authorise, Outcome::Allowed, subscription.id);
+    } else if !route.scopes.is_empty() || !networks.is_empty() {
+        plan.stages.set(Stage::Authorise, Outcome::Allowed, route.id);
+    }
+    Ok(())
+}
+
+impl Identified<'_, '_> {
+    /// A token brings its own scopes; every other credential has its own or the app's.
+    fn has_scope(&self, wanted: &str) -> bool {
+        if let Some(token) = self.token {
+            return token.scopes.split(' ').any(|scope| scope == wanted);
+        }
+        self.own_scopes().iter().any(|scope| scope == wanted)
+    }
+
+    fn own_scopes(&self) -> &[String] {
+        let narrower = self.credential.and_then(|entry| entry.credential.scopes.as_deref());
+        narrower.or(self.app.map(|entry| &*entry.app.scopes)).unwrap_or(&[])
+    }
+}
+
+// === cross-origin ===
+
+fn cross_origin(caller: &Identified<'_, '_>, request: &Request<'_>, plan: &mut Plan) {
+    let route = caller.routed.route;
+    if let Some(cors) = &route.cors {
+        let origin = match request.known(FieldId::Origin) {
+            Once::One(origin) => origin,
+            _ => b"",
+        };
+        let allowed = cors.write_answer(origin, &mut plan.response_fields);
+        let outcome = if allowed { Outcome::Changed } else { Outcome::Allowed };
+        plan.stages.set(Stage::Cors, outcome, route.id);
+    }
+}
+
+// === limit ===
+
+fn bound_body(caller: &Identified<'_, '_>, request: &Request<'_>, plan: &mut Plan) -> Result<(), Answer> {
+    match (request.head.framing, caller.routed.route.body.max) {
+        (Framing::Length(length), Some(max)) if length > max => {
+            Err(refuse(plan, Stage::Shape, Code::BodyTooLarge, Some(&caller.routed)))
+        }
+        _ => Ok(()),
+    }
+}
+
+type Chosen<'l> = ArrayVec<(&'l BoundLimit, Option<Uid>), APPLIED_MAX>;
+
+fn limit<'s, 'c>(
+    caller: Identified<'s, 'c>,
+    snapshot: &Snapshot,
+    shard: &mut Shard,
+    secret: &KeySecret,
+    request: &Request<'_>,
+    plan: &mut Plan,
+) -> Result<Admitted<'s, 'c>, Answer> {
+    let route = caller.routed.route;
+    let rule = caller.subscription.and_then(|one| Some((one.uid, snapshot.plans.get(&one.plan?)?)));
+    let own = route.limits.iter().map(|limit| (limit, None));
+    let of_app = caller.app.iter().flat_map(|entry| &entry.limits).map(|limit| (limit, None));
+    let of_credential = caller.credential.iter().flat_map(|entry| &entry.limits).map(|limit| (limit, None));
+    let of_plan = rule.iter().flat_map(|(uid, rule)| rule.limits.iter().map(|limit| (limit, Some(*uid))));
+    let mut chosen = Chosen::new();
+    for one in own.chain(of_app).chain(of_credential).chain(of_plan) {
+        if chosen.try_push(one).is_err() {
+            return Err(refuse(plan, Stage::Limit, Code::LimitsUnavailable, Some(&caller.routed)));
+        }
+    }
+    if chosen.is_empty() {
+        return Ok(Admitted(caller));
+    }
+    let counted = Counted {
+        app: caller.app.map(|entry| entry.app.uid),
+        credential: caller.credential.map(|entry| entry.credential.uid),
+        subject: caller.subject,
+        tenant: route.tenant_uid,
+        service: route.service_uid,
+        route: route.uid,
+        client: caller.routed.client,
+        fields: request,
+    };
+    let body_bytes = match request.head.framing {
+        Framing::Length(length) => length,
+        Framing::None | Framing::Chunked => 0,
+    };
+    let applied: ArrayVec<Applied<'_>, APPLIED_MAX> = chosen
+        .iter()
+        .map(|(limit, within)| Applied {
+            limit: &limit.handle,
+            key: limit.key(secret, *within, &counted),
+            amount: limit.amount(body_bytes),
+        })
+        .collect();
+    match shard.admit(request.now, &applied, &mut plan.permits) {
+        penstock_limits::Verdict::Admitted(admitted) => {
+            let tightest = admitted.tightest.map_or(0, |standing| standing.index);
+            let rule = chosen.get(usize::from(tightest)).map_or(Id(0), |(limit, _)| limit.id);
+            plan.stages.set(Stage::Limit, Outcome::Allowed, rule);
+            if let Some(standing) = admitted.tightest.filter(|_| route.ratelimit_headers) {
+                write_standing(&chosen, &standing, &mut plan.response_fields);
+            }
+            Ok(Admitted(caller))
+        }
+        penstock_limits::Verdict::Refused(refusal) => {
+            let code = match refusal.kind {
+                RefusalKind::RateLimited => Code::RateLimited,
+                RefusalKind::QuotaExhausted => Code::QuotaExhausted,
+                RefusalKind::TooManyConcurrent => Code::TooManyConcurrent,
+                RefusalKind::Unavailable => Code::LimitsUnavailable,
+            };
+            let mut text = [0; ITEM_BYTES_MAX];
+            let length = penstock_limits::write_retry_after(refusal.retry_after_ns, &mut text);
+            field_line(b"retry-after", &text[..length], &mut plan.response_fields);
+            if refusal.kind != RefusalKind::Unavailable {
+                write_standing(&chosen, &refusal.standing(), &mut plan.response_fields);
+            }
+            let mut answer = refuse(plan, Stage::Limit, code, Some(&caller.routed));
+            if let Some((limit, _)) = chosen.get(usize::from(refusal.index)) {
+                plan.stages.set(Stage::Limit, Outcome::Refused, limit.id);
+                answer.limit = Some(LimitAnswer { id: limit.id, refusal });
+            }
+            Err(answer)
+        }
+    }
+}
+
+fn write_standing(chosen: &Chosen<'_>, standing: &Standing, out: &mut Vec<u8>) {
+    let Some((limit, _)) = chosen.get(usize::from(standing.index)) else { return };
+    let mut text = [0; ITEM_BYTES_MAX];
+    let length = penstock_limits::write_rate_limit(&limit.handle, standing, &mut text);
+    field_line(b"ratelimit", &text[..length], out);
+    let mut text = [0; ITEM_BYTES_MAX * 4];
+    let length = penstock_limits::write_policy(chosen.iter().map(|(limit, _)| &*limit.handle), &mut text);
+    field_line(b"ratelimit-policy", &text[..length], out);
+}
+
+// === shape ===
+
+fn shape(
+    admitted: &Admitted<'_, '_>,
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+    client: &Client,
+    path: &[u8],
+    plan: &mut Plan,
+) -> Result<Verdict, Answer> {
+    let caller = &admitted.0;
+    let route = caller.routed.route;
+    let facts = CallFacts { caller, request_id: plan.request_id, path };
+    plan.target.clear();
+    let stripped = &path[usize::from(caller.routed.strip)..];
+    match &route.rewrite {
+        // Captures are bytes of a path, so a rewrite can always be written.
+        Some(rewrite) => {
+            if !rewrite.write(&facts, &mut plan.target) {
+                return Err(refuse(plan, Stage::Shape, Code::PolicyFailed, Some(&caller.routed)));
+            }
+        }
+        None if stripped.is_empty() => plan.target.push(b'/'),
+        None => plan.target.extend_from_slice(stripped),
+    }
+    write_query(request, &route.query_secrets, &mut plan.target);
+    let out = &mut plan.request_fields;
+    field_line(b"x-request-id", plan.request_id.as_bytes(), out);
+    out.extend_from_slice(b"traceparent: ");
+    plan.trace.write(out);
+    out.extend_from_slice(b"\r\n");
+    client::write_way(request, client, out);
+    write_fields(&route.request_fields, &facts, out);
+    write_fields(&route.response_fields, &facts, &mut plan.response_fields);
+    if route.expose_revision {
+        plan.response_fields.extend_from_slice(b"x-penstock-revision: ");
+        penstock_http::write::decimal(&mut plan.response_fields, snapshot.revision);
+        plan.response_fields.extend_from_slice(b"\r\n");
+    }
+    request_id_line(plan);
+    plan.stages.set(Stage::Shape, Outcome::Changed, route.id);
+    Ok(Verdict::Forward(Forward {
+        route: caller.routed.index,
+        body_digest: caller.who.body_digest,
+        balance_hash: balance_hash(caller, request),
+    }))
+}
+
+fn write_fields(
+    fields: &[(Box<[u8]>, crate::value::ValueTemplate)],
+    facts: &CallFacts<'_>,
+    out: &mut Vec<u8>,
+) {
+    for (name, value) in fields {
+        let start = out.len();
+        out.extend_from_slice(name);
+        if value.write(facts, out) {
+            out.extend_from_slice(b"\r\n");
+        } else {
+            out.truncate(start);
+        }
+    }
+}
+
+/// Appends the query with its question mark, less the pairs whose (decoded) key holds a secret.
+fn write_query(request: &Request<'_>, secrets: &[Box<str>], out: &mut Vec<u8>) {
+    let Some(query) = request.head.query.map(|query| query.of(request.buf)) else { return };
+    if secrets.is_empty() {
+        out.push(b'?');
+        out.extend_from_slice(query);
+        return;
+    }
+    let mut mark = b'?';
+    for pair in query.split(|&byte| byte == b'&') {
+        let key = pair.split(|&byte| byte == b'=').next().unwrap_or(b"");
+        if !secrets.iter().any(|secret| decoded_equals(key, secret.as_bytes())) {
+            out.push(mark);
+            out.extend_from_slice(pair);
+            mark = b'&';
+        }
+    }
+}
+
+fn balance_hash(caller: &Identified<'_, '_>, request: &Request<'_>) -> u64 {
+    let of_client = || match caller.routed.client {
+        IpAddr::V4(address) => fold_hash::hash(4, &address.octets()),
+        IpAddr::V6(address) => fold_hash::hash(6, &address.octets()),
+    };
+    let of = |found: Once<'_>| match found {
+        Once::One(value) => fold_hash::hash(1, value),
+        Once::Absent | Once::Repeated => of_client(),
+    };
+    match &caller.routed.route.balance_by {
+        None => 0,
+        Some(BalanceBy::Client) => of_client(),
+        Some(BalanceBy::Caller) => {
+            caller.app.map_or_else(of_client, |entry| fold_hash::hash(2, &entry.app.uid.0.to_le_bytes()))
+        }
+        Some(BalanceBy::Field(name)) => of(request.field(name)),
+        Some(BalanceBy::Cookie(name)) => of(request.cookie(name)),
+    }
+}
+
+/// What templates can say about a call.
+struct CallFacts<'f> {
+    caller: &'f Identified<'f, 'f>,
+    request_id: RequestId,
+    path: &'f [u8],
+}
+
+impl Facts for CallFacts<'_> {
+    fn write(&self, fact: Fact, out: &mut Vec<u8>) -> bool {
+        let text = |text: &str, out: &mut Vec<u8>| {
+            out.extend_from_slice(text.as_bytes());
+            !text.is_empty()
+        };
+        let uid = |uid: Option<Uid>, out: &mut Vec<u8>| {
+            use std::io::Write;
+            uid.is_some_and(|uid| write!(out, "{:016x}", uid.0).is_ok())
+        };
+        match fact {
+            Fact::AppName => self.caller.app.is_some_and(|entry| text(&entry.app.name, out)),
+            Fact::AppId => uid(self.caller.app.map(|entry| entry.app.uid), out),
+            Fact::CredentialId => uid(self.caller.credential.map(|entry| entry.credential.uid), out),
+            Fact::Subject => text(self.caller.subject, out),
+            Fact::Scopes => {
+                if let Some(token) = self.caller.token {
+                    return text(&token.scopes, out);
+                }
+                for (at, scope) in self.caller.own_scopes().iter().enumerate() {
+                    out.extend_from_slice(if at > 0 { b" " } else { b"" });
+                    out.extend_from_slice(scope.as_bytes());
+                }
+                !self.caller.own_scopes().is_empty()
+            }
+            Fact::ClientIp => {
+                client::write_address(self.caller.routed.client, out);
+                true
+            }
+            Fact::RequestId => {
+                out.extend_from_slice(self.request_id.as_bytes());
+                true
+            }
+        }
+    }
+
+    fn capture(&self, index: u8) -> Option<&[u8]> {
+        let range = self.caller.routed.captures.as_slice().get(usize::from(index))?;
+        self.path.get(usize::from(range.start)..usize::from(range.end))
+    }
+}
+
+// === small things ===
+
+fn field_line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Problem documents bring their own.
+fn request_id_line(plan: &mut Plan) {
+    field_line(b"x-request-id", plan.request_id.as_bytes(), &mut plan.response_fields);
+}
+
+#[cold]
+fn refuse(plan: &mut Plan, stage: Stage, code: Code, routed: Option<&Routed<'_>>) -> Answer {
+    plan.stages.set(stage, Outcome::Refused, routed.map_or(Id(0), |routed| routed.route.id));
+    Answer { code, stage, route: routed.map(|routed| routed.index), limit: None }
+}

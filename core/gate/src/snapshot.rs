@@ -1,0 +1,192 @@
+//! The immutable Snapshot: one configuration, compiled, that every worker reads.
+//!
+//! Built on the control side, handed over whole, never changed afterwards. What changes often (callers) and what
+//! is counted (limits) lives outside it.
+
+mod compile;
+mod compile_route;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use compile::compile;
+
+use crate::cidr::Cidr;
+use crate::cors::CorsRule;
+use crate::fold_hash::FoldMap;
+use crate::identity::{AuthRule, IssuerKeys};
+use crate::limits::{BindError, BoundLimit, Register, bind};
+use crate::router::{FieldName, Router};
+use crate::spec::{Body, Id, IpRules, Limit, Listener, RequestIdPolicy, Timeouts, Uid, Upstream};
+use crate::value::ValueTemplate;
+use penstock_http::{FieldSet, PathPolicy};
+
+/// One configuration, compiled.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Its number.
+    pub revision: u64,
+    pub(crate) trusted_proxies: Vec<Cidr>,
+    pub(crate) request_id: RequestIdPolicy,
+    pub(crate) listeners: Vec<ListenerRule>,
+    pub(crate) issuers: Vec<IssuerKeys>,
+    pub(crate) upstreams: Vec<Upstream>,
+    pub(crate) routes: Vec<RouteRule>,
+    pub(crate) router: Router,
+    /// What at least one route lets pass in a path.
+    pub(crate) path_policy: PathPolicy,
+    pub(crate) plans: FoldMap<Id, PlanRule>,
+    /// Owners of limits, with what is written there.
+    pub(crate) limit_owners: Vec<(Uid, Vec<Limit>)>,
+}
+
+/// A listener with what the chain needs of it.
+#[derive(Debug)]
+pub(crate) struct ListenerRule {
+    pub(crate) listener: Listener,
+    /// The whole line; empty: none.
+    pub(crate) hsts: Vec<u8>,
+}
+
+/// A plan with its limits.
+#[derive(Debug)]
+pub(crate) struct PlanRule {
+    pub(crate) owner: u32,
+    pub(crate) limits: Vec<BoundLimit>,
+}
+
+/// What a route does, compiled.
+#[derive(Debug)]
+pub struct RouteRule {
+    /// Dictionary id.
+    pub id: Id,
+    /// Stable identity.
+    pub uid: Uid,
+    /// Name.
+    pub name: Box<str>,
+    /// Dictionary id of its tenant.
+    pub tenant: Id,
+    /// Dictionary id of the team that owns it.
+    pub team: Id,
+    /// Dictionary id of its service.
+    pub service: Id,
+    /// Dictionary id of its version.
+    pub version: Id,
+    /// Index of its upstream in [`Snapshot::upstreams`].
+    pub upstream: u32,
+    /// Patience, the upstream's with what the route says otherwise.
+    pub timeouts: Timeouts,
+    /// Bounds of the request body.
+    pub body: Body,
+    /// Fields of a request that don't go upstream as they came.
+    pub request_drops: Drops,
+    /// Fields of the upstream's answer that don't go back.
+    pub response_drops: Drops,
+    pub(crate) tenant_uid: Uid,
+    pub(crate) service_uid: Uid,
+    pub(crate) path_policy: PathPolicy,
+    pub(crate) rewrite: Option<ValueTemplate>,
+    /// Whole names with colon and space, and values.
+    pub(crate) request_fields: Vec<(Box<[u8]>, ValueTemplate)>,
+    pub(crate) response_fields: Vec<(Box<[u8]>, ValueTemplate)>,
+    pub(crate) auth: AuthRule,
+    /// `WWW-Authenticate` lines, without and with the reason that a token is invalid.
+    pub(crate) challenge: Vec<u8>,
+    pub(crate) challenge_invalid: Vec<u8>,
+    /// Query keys that hold API keys and don't go upstream.
+    pub(crate) query_secrets: Vec<Box<str>>,
+    pub(crate) scopes: Vec<Box<str>>,
+    /// The line that tells which scopes are needed.
+    pub(crate) challenge_scope: Vec<u8>,
+    pub(crate) subscription_required: bool,
+    pub(crate) ip: IpRules,
+    pub(crate) cors: Option<CorsRule>,
+    pub(crate) balance_by: Option<BalanceBy>,
+    pub(crate) ratelimit_headers: bool,
+    pub(crate) expose_revision: bool,
+    /// Indices of [`Snapshot::limit_owners`]: tenant, team, service, version, route.
+    pub(crate) limit_owners: Vec<u32>,
+    pub(crate) limits: Vec<BoundLimit>,
+}
+
+/// Fields to leave out when a head is copied.
+#[derive(Debug, Default)]
+pub struct Drops {
+    /// Those with an id.
+    pub known: FieldSet,
+    /// Those without.
+    pub names: Vec<FieldName>,
+}
+
+impl Drops {
+    pub(crate) fn add(&mut self, name: &str) {
+        let name = FieldName::new(name);
+        if name.id() == penstock_http::FieldId::Other {
+            if !self.names.contains(&name) {
+                self.names.push(name);
+            }
+        } else {
+            self.known = self.known.with(name.id());
+        }
+    }
+}
+
+/// What a target is chosen by, of an upstream that chooses by hash.
+#[derive(Debug)]
+pub(crate) enum BalanceBy {
+    Caller,
+    Client,
+    Field(FieldName),
+    Cookie(Box<str>),
+}
+
+impl Snapshot {
+    /// Binds every limit at the node pool. Until then no limit applies. For the control side, before the snapshot
+    /// is handed out: registering takes locks, calendar windows take milliseconds.
+    ///
+    /// # Errors
+    /// [`BindError`] of the first limit that the pool refuses.
+    pub fn bind_limits(&mut self, now_unix_s: i64, register: Register<'_>) -> Result<(), BindError> {
+        let mut bound = Vec::with_capacity(self.limit_owners.len());
+        for (owner, limits) in &self.limit_owners {
+            bound.push(bind(*owner, limits, now_unix_s, register)?);
+        }
+        for route in &mut self.routes {
+            let all = route.limit_owners.iter().flat_map(|&owner| &bound[owner as usize]);
+            route.limits = all.cloned().collect();
+        }
+        for plan in self.plans.values_mut() {
+            plan.limits = bound[plan.owner as usize].clone();
+        }
+        Ok(())
+    }
+
+    /// Handles of all limits that are bound: what the node pool must keep.
+    pub fn limits(&self) -> impl Iterator<Item = &std::sync::Arc<penstock_limits::Limit>> {
+        let routes = self.routes.iter().flat_map(|route| &route.limits);
+        routes.chain(self.plans.values().flat_map(|plan| &plan.limits)).map(|limit| &limit.handle)
+    }
+
+    /// A route by its index.
+    #[must_use]
+    pub fn route(&self, index: u32) -> Option<&RouteRule> {
+        self.routes.get(index as usize)
+    }
+
+    /// All routes.
+    #[must_use]
+    pub fn routes(&self) -> &[RouteRule] {
+        &self.routes
+    }
+
+    /// All upstreams, in the order of the spec.
+    #[must_use]
+    pub fn upstreams(&self) -> &[Upstream] {
+        &self.upstreams
+    }
+
+    /// All listeners, in the order of the spec.
+    pub fn listeners(&self) -> impl Iterator<Item = &Listener> {
+        self.listeners.iter().map(|rule| &rule.listener)
+    }
+}

@@ -1,0 +1,232 @@
+//! Names of a call: the request id and the W3C trace context (`traceparent`, version 00).
+
+use crate::request::Request;
+use crate::router::Once;
+use crate::spec::RequestIdPolicy;
+use penstock_http::FieldId;
+
+/// Longest request id that is kept.
+pub const REQUEST_ID_BYTES_MAX: usize = 64;
+
+/// Makes ids that differ: one for each worker, seeded by the worker (xoshiro256++ of Blackman and Vigna). Ids
+/// are no secrets.
+#[derive(Clone, Debug)]
+pub struct IdSource {
+    state: [u64; 4],
+}
+
+impl IdSource {
+    /// From 32 random bytes; all zero would make zeros only and is replaced.
+    #[must_use]
+    pub fn new(seed: [u64; 4]) -> Self {
+        let state = if seed == [0; 4] { [1, 2, 3, 4] } else { seed };
+        Self { state }
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        let [a, b, c, d] = self.state;
+        let result = a.wrapping_add(d).rotate_left(23).wrapping_add(a);
+        let (c, d) = (c ^ a, d ^ b);
+        self.state = [a ^ d, b ^ c, c ^ (b << 17), d.rotate_left(45)];
+        result
+    }
+
+    fn next_nonzero(&mut self) -> u64 {
+        loop {
+            let next = self.next();
+            if next != 0 {
+                return next;
+            }
+        }
+    }
+}
+
+/// The id of a request, inline.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RequestId {
+    bytes: [u8; REQUEST_ID_BYTES_MAX],
+    length: u8,
+}
+
+impl Default for RequestId {
+    fn default() -> Self {
+        Self { bytes: [0; REQUEST_ID_BYTES_MAX], length: 0 }
+    }
+}
+
+impl std::fmt::Debug for RequestId {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "RequestId({})", String::from_utf8_lossy(self.as_bytes()))
+    }
+}
+
+impl RequestId {
+    /// Its bytes: letters, digits and a few signs.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+
+    /// The id of a request: the one that came in if the policy keeps it and it is well formed, else a new one of
+    /// 32 hex digits.
+    pub(crate) fn of(
+        request: &Request<'_>,
+        policy: RequestIdPolicy,
+        by_trusted: bool,
+        ids: &mut IdSource,
+    ) -> Self {
+        let keeps = match policy {
+            RequestIdPolicy::KeepFromTrusted => by_trusted,
+            RequestIdPolicy::Keep => true,
+            RequestIdPolicy::Make => false,
+        };
+        let mut id = Self { bytes: [0; REQUEST_ID_BYTES_MAX], length: 0 };
+        if keeps
+            && let Once::One(given) = request.known(FieldId::XRequestId)
+            && is_well_formed(given)
+        {
+            id.bytes[..given.len()].copy_from_slice(given);
+            id.length = given.len() as u8;
+            return id;
+        }
+        write_hex(ids.next(), &mut id.bytes[..16]);
+        write_hex(ids.next(), &mut id.bytes[16..32]);
+        id.length = 32;
+        id
+    }
+}
+
+fn is_well_formed(id: &[u8]) -> bool {
+    (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
+        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=:@".contains(byte))
+}
+
+fn write_hex(number: u64, out: &mut [u8]) {
+    for (at, digit) in out.iter_mut().enumerate() {
+        *digit = b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 15];
+    }
+}
+
+/// The trace that a call belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// Trace id.
+    pub trace_id: u128,
+    /// Our own span, which the upstream gets as parent.
+    pub span_id: u64,
+    /// The caller's span; 0: the trace begins here.
+    pub parent_id: u64,
+    /// Flags; bit 0: sampled.
+    pub flags: u8,
+}
+
+/// Flags that a version 00 receiver may pass on.
+const KNOWN_FLAGS: u8 = 0b11;
+
+impl Trace {
+    /// Continues the trace of a well-formed `traceparent`, else begins one (sampled, as a root span of an
+    /// OpenTelemetry library with its defaults is).
+    pub(crate) fn of(request: &Request<'_>, ids: &mut IdSource) -> Self {
+        let span_id = ids.next_nonzero();
+        if let Once::One(value) = request.known(FieldId::Traceparent)
+            && let Some((trace_id, parent_id, flags)) = read(value)
+        {
+            return Self { trace_id, span_id, parent_id, flags: flags & KNOWN_FLAGS };
+        }
+        let trace_id = u128::from(ids.next_nonzero()) << 64 | u128::from(ids.next());
+        Self { trace_id, span_id, parent_id: 0, flags: 1 }
+    }
+
+    /// Appends the value of `traceparent` for the upstream.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        write_hex((self.trace_id >> 64) as u64, &mut text[3..19]);
+        write_hex(self.trace_id as u64, &mut text[19..35]);
+        write_hex(self.span_id, &mut text[36..52]);
+        write_hex(u64::from(self.flags) << 56, &mut text[53..55]);
+        out.extend_from_slice(&text);
+    }
+}
+
+/// Reads a `traceparent` (W3C Trace Context, section 3.2): lower-case hex, ids not zero, version not `ff`; version
+/// 00 has nothing behind the flags, later ones may have after a dash.
+fn read(value: &[u8]) -> Option<(u128, u64, u8)> {
+    let (text, rest) = value.split_at_checked(55)?;
+    if [text[2], text[35], text[52]] != *b"---" {
+        return None;
+    }
+    let version = hex(&text[..2])?;
+    let trace_id = hex(&text[3..35])?;
+    let parent_id = hex(&text[36..52])?;
+    let flags = hex(&text[53..])?;
+    let tail_fits = rest.is_empty() || (version != 0 && rest[0] == b'-');
+    let good = version != 0xff && trace_id != 0 && parent_id != 0 && tail_fits;
+    good.then_some((trace_id, parent_id as u64, flags as u8))
+}
+
+fn hex(digits: &[u8]) -> Option<u128> {
+    digits.iter().try_fold(0, |sum, &digit| {
+        let value = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(sum << 4 | u128::from(value))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traceparents_are_read_strictly() {
+        const T: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+        const P: &str = "00f067aa0ba902b7";
+        let good = Some((0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, 0x00f0_67aa_0ba9_02b7, 1));
+        let cases = [
+            (format!("00-{T}-{P}-01"), good),
+            (format!("cc-{T}-{P}-01"), good),
+            (format!("cc-{T}-{P}-01-what-else"), good),
+            (format!("cc-{T}-{P}-01what"), None),
+            (format!("00-{T}-{P}-01-more"), None),
+            (format!("ff-{T}-{P}-01"), None),
+            (format!("00-{}-{P}-01", T.to_uppercase()), None),
+            (format!("00-{}-{P}-01", "0".repeat(32)), None),
+            (format!("00-{T}-{}-01", "0".repeat(16)), None),
+            (format!("00-{T}-{P}-0"), None),
+            (format!("00-{T}-{P}-0g"), None),
+            (format!("00_{T}-{P}-01"), None),
+            (format!(" 00-{T}-{P}-01"), None),
+            (String::new(), None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(read(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_trace_leads_back() {
+        let trace = Trace { trace_id: 0x0123 << 100 | 7, span_id: 0xabc, parent_id: 0, flags: 1 };
+        let mut out = Vec::new();
+        trace.write(&mut out);
+        assert_eq!(read(&out), Some((trace.trace_id, trace.span_id, 1)));
+    }
+
+    #[test]
+    fn request_ids_are_well_formed_or_made() {
+        for id in ["a", "f47ac10b-58cc-4372-a567-0e02b2c3d479", &"x".repeat(REQUEST_ID_BYTES_MAX)] {
+            assert!(is_well_formed(id.as_bytes()), "{id}");
+        }
+        for id in ["", "a b", "a\"b", "a,b", "\u{e4}", &"x".repeat(REQUEST_ID_BYTES_MAX + 1)] {
+            assert!(!is_well_formed(id.as_bytes()), "{id}");
+        }
+    }
+
+    #[test]
+    fn ids_differ() {
+        let mut ids = IdSource::new([0; 4]);
+        let made: std::collections::BTreeSet<u64> = (0..10_000).map(|_| ids.next()).collect();
+        assert_eq!(made.len(), 10_000);
+    }
+}

@@ -3,6 +3,7 @@
 
 mod callers;
 mod limits;
+mod locate;
 mod services;
 mod upstreams;
 
@@ -12,7 +13,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use penstock_gate::spec::{self, HASH_KEYS_MAX, HashKey, Id, Spec, Uid};
+use penstock_gate::Snapshot;
+use penstock_gate::spec::{self, CallerSet, HASH_KEYS_MAX, HashKey, Id, Spec, Uid};
 
 use crate::check::resolve;
 use crate::configuration::Configuration;
@@ -140,6 +142,17 @@ pub struct Compiled {
     places: Places,
 }
 
+/// A configuration that can be served.
+#[derive(Debug)]
+pub struct Ready {
+    /// What every worker reads.
+    pub snapshot: Snapshot,
+    /// Apps, credentials and subscriptions of the files.
+    pub callers: CallerSet,
+    /// What the process needs beside them.
+    pub process: Process,
+}
+
 /// Where each resource was written.
 type Places = HashMap<(Kind, Id), Pos>;
 
@@ -164,6 +177,27 @@ impl Configuration {
             Ok(Compiled { spec, process: self.process(), places })
         } else {
             Err(problems.into_list(&self.sources))
+        }
+    }
+
+    /// Compiles down to what workers read. The callers come apart from it: they are a table that deltas keep
+    /// current.
+    ///
+    /// # Errors
+    /// As [`Configuration::compile`], and what the gate refuses: routes in conflict above all, both named.
+    pub fn snapshot(&self, revision: u64, ids: &mut dyn Ids, keys: &HashKeys) -> Result<Ready, Vec<Problem>> {
+        let Compiled { spec, process, places } = self.compile(revision, ids, keys)?;
+        let callers = spec.callers.clone();
+        match penstock_gate::compile(spec) {
+            Ok(snapshot) => Ok(Ready { snapshot, callers, process }),
+            Err(errors) => {
+                let mut problems = Problems::default();
+                for error in &errors {
+                    let (pos, message, hint) = locate::locate(self, &places, error);
+                    problems.add(pos, message, hint);
+                }
+                Err(problems.into_list(&self.sources))
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use crate::check::{Check, Declared};
+use crate::compile::{CountedIds, HashKeys};
 use crate::environment::Lookup;
 use crate::files::Files;
 use crate::grammar::File;
@@ -96,11 +97,13 @@ fn finish(
         check.run();
         texts = check.texts;
     }
-    if problems.is_empty() {
-        Ok(Configuration { file, sources, texts })
-    } else {
-        Err(problems.into_list(&sources))
+    if !problems.is_empty() {
+        return Err(problems.into_list(&sources));
     }
+    let configuration = Configuration { file, sources, texts };
+    // The routing table finds conflicts that no rule of single routes can.
+    configuration.snapshot(0, &mut CountedIds::default(), &HashKeys::CheckOnly)?;
+    Ok(configuration)
 }
 
 impl Configuration {

@@ -27,7 +27,7 @@ mod starter;
 mod suggest;
 
 pub use check::{LIMITS_PER_OWNER_MAX, SIDE_FILE_BYTES_MAX};
-pub use compile::{Compiled, CountedIds, HashKeys, Ids, Kind, Process, hash_secret, show_hash};
+pub use compile::{Compiled, CountedIds, HashKeys, Ids, Kind, Process, Ready, hash_secret, show_hash};
 pub use configuration::{Configuration, check, check_text};
 pub use document::{ALIAS_NODES_MAX, DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX};
 pub use environment::{EXPANDED_BYTES_MAX, Lookup};

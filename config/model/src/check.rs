@@ -77,6 +77,10 @@ impl Check<'_> {
         if known.iter().any(|known| known == &name.value.0) {
             return true;
         }
+        if self.problems.is_full() {
+            self.add(name.pos, "unknown", "");
+            return false;
+        }
         let hint = suggest::hint(
             &name.value.0,
             known.iter().map(String::as_str),

@@ -20,6 +20,8 @@ pub const NODES_MAX: usize = 1_000_000;
 pub const ALIAS_NODES_MAX: usize = 10_000;
 /// Levels of lists and mappings.
 pub const DEPTH_MAX: usize = 32;
+/// Keys of one mapping: they are compared with each other.
+pub const MAPPING_KEYS_MAX: usize = 1_000;
 
 /// A part of the document.
 #[derive(Debug, Clone)]
@@ -32,11 +34,20 @@ pub(crate) struct Node {
 pub(crate) enum NodeKind {
     /// Nothing written, `~` or `null`.
     Empty,
-    /// Something is wrong with it that has been told already.
-    Broken,
+    /// Something is wrong with it that is told when it is read: what stands under a key that is not in this
+    /// build needs no variables.
+    Broken(Box<Broken>),
     Scalar(Scalar),
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
+}
+
+/// What is wrong with a scalar whatever it is meant for.
+#[derive(Debug, Clone)]
+pub(crate) struct Broken {
+    pub(crate) pos: Pos,
+    pub(crate) message: String,
+    pub(crate) hint: String,
 }
 
 #[derive(Debug, Clone)]
@@ -136,16 +147,14 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// The place of a scalar or key. The parser counts blanks after a quoted scalar in; they are taken off.
+    /// The place of a scalar or key. Blanks that the parser counts in after a quoted scalar are taken off where
+    /// a problem is told, for the line is at hand there.
     fn pos(&self, span: Span) -> Pos {
         let start = place(self.reading.file, &span.start);
         if span.start.line() != span.end.line() {
             return start;
         }
-        let length = span.end.col().saturating_sub(span.start.col());
-        let line = self.reading.sources.line(start);
-        let token: String = line.chars().skip(span.start.col()).take(length).collect();
-        Pos { length: count(token.trim_end().chars().count().max(1)), ..start }
+        Pos { length: count(span.end.col().saturating_sub(span.start.col()).max(1)), ..start }
     }
 
     fn event(&mut self, event: Event<'_>, span: Span, problems: &mut Problems) -> Result<(), Stop> {
@@ -186,7 +195,7 @@ impl<'a> Tree<'a> {
                     }
                     return self.spend(pos, problems);
                 }
-                let node = self.scalar(text.into_owned(), plain, pos, problems);
+                let node = self.scalar(text.into_owned(), plain, pos);
                 self.place(node, anchor, 1, 0, problems)?;
             }
             Event::Alias(id) => self.alias(id, pos, problems)?,
@@ -269,6 +278,11 @@ impl<'a> Tree<'a> {
             NodeKind::List(items) => items.push(node),
             NodeKind::Map(entries) => {
                 let Some(key) = top.key.take() else { return Ok(()) };
+                if entries.len() >= MAPPING_KEYS_MAX {
+                    let message = format!("more than {MAPPING_KEYS_MAX} keys in one mapping");
+                    problems.add(key.pos, message, "the grammar has no use for so many");
+                    return Err(Stop);
+                }
                 match entries.iter().find(|(known, _)| known.text == key.text) {
                     Some((first, _)) => problems.add(
                         Pos { file, ..key.pos },
@@ -278,7 +292,7 @@ impl<'a> Tree<'a> {
                     None => entries.push((key, node)),
                 }
             }
-            NodeKind::Empty | NodeKind::Broken | NodeKind::Scalar(_) => {}
+            NodeKind::Empty | NodeKind::Broken(_) | NodeKind::Scalar(_) => {}
         }
         Ok(())
     }
@@ -319,7 +333,7 @@ impl<'a> Tree<'a> {
         self.place(node, 0, nodes, height, problems)
     }
 
-    fn scalar(&self, raw: String, plain: bool, pos: Pos, problems: &mut Problems) -> Node {
+    fn scalar(&self, raw: String, plain: bool, pos: Pos) -> Node {
         if plain && matches!(raw.as_str(), "" | "~" | "null" | "Null" | "NULL") {
             return Node { pos: self.of_key(pos), kind: NodeKind::Empty };
         }
@@ -328,17 +342,17 @@ impl<'a> Tree<'a> {
             Ok(Some(text)) => (text, true),
             Err(fault) => {
                 let part = self.reading.sources.within(pos, &fault.part);
-                problems.add(part, fault.message, fault.hint);
-                return Node { pos, kind: NodeKind::Broken };
+                let broken = Broken { pos: part, message: fault.message, hint: fault.hint };
+                return Node { pos, kind: NodeKind::Broken(Box::new(broken)) };
             }
         };
         if text.starts_with("secret://") {
-            problems.add(
+            let broken = Broken {
                 pos,
-                format!("no secret store in this build: {} cannot be looked up", quote(&raw)),
-                "use ${ENV}, or a file that only the gateway can read",
-            );
-            return Node { pos, kind: NodeKind::Broken };
+                message: format!("no secret store in this build: {} cannot be looked up", quote(&raw)),
+                hint: "use ${ENV}, or a file that only the gateway can read".to_owned(),
+            };
+            return Node { pos, kind: NodeKind::Broken(Box::new(broken)) };
         }
         Node { pos, kind: NodeKind::Scalar(Scalar { text, raw, plain, expanded }) }
     }
@@ -429,6 +443,14 @@ mod tests {
         assert_eq!(problems_of(&text(ALIAS_NODES_MAX / 100)), [""; 0]);
         let over = problems_of(&text(ALIAS_NODES_MAX / 100 + 1));
         assert!(over[0].contains("aliases copy more than 10000 nodes"), "{over:?}");
+    }
+
+    #[test]
+    fn keys_at_the_bound() {
+        let text = |n: usize| (0..n).map(|key| format!("k{key}: 1\n")).collect::<String>();
+        assert_eq!(problems_of(&text(MAPPING_KEYS_MAX)), [""; 0]);
+        let over = problems_of(&text(MAPPING_KEYS_MAX + 1));
+        assert!(over[0].contains("more than 1000 keys"), "{over:?}");
     }
 
     #[test]

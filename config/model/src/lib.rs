@@ -29,13 +29,13 @@ mod suggest;
 pub use check::{LIMITS_PER_OWNER_MAX, SIDE_FILE_BYTES_MAX};
 pub use compile::{Compiled, CountedIds, HashKeys, Ids, Kind, Process, Ready, hash_secret, show_hash};
 pub use configuration::{Configuration, check, check_text};
-pub use document::{ALIAS_NODES_MAX, DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX};
+pub use document::{ALIAS_NODES_MAX, DEPTH_MAX, FILE_BYTES_MAX, MAPPING_KEYS_MAX, NODES_MAX};
 pub use environment::{EXPANDED_BYTES_MAX, Lookup};
 pub use files::{Disk, Files, Memory};
 pub use inherit::DEFAULT_OWNER;
 pub use load::FILES_MAX;
 pub use place::{At, FileId, Pos, Sources};
-pub use problem::{PROBLEMS_MAX, Problem};
+pub use problem::{PROBLEMS_MAX, Problem, SNIPPET_CHARS_MAX};
 pub use read::network::{ListenAddress, TargetUrl};
 pub use read::text::{
     CheckPath, FilePath, HeaderName, HostPattern, KeyHash, LimitName, Method, NAME_BYTES_MAX, Name, Origin,

@@ -130,7 +130,7 @@ pub(crate) fn join(
                     items.extend(more);
                 }
                 (_, kind) if lists.contains(&key.text.as_str()) => {
-                    if !matches!(kind, NodeKind::List(_) | NodeKind::Broken) {
+                    if !matches!(kind, NodeKind::List(_) | NodeKind::Broken(_)) {
                         problems.add(node.pos, format!("{} must be a list", quote(&key.text)), "");
                     }
                 }

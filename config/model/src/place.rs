@@ -64,6 +64,8 @@ impl<T> std::ops::Deref for At<T> {
 struct Source {
     name: String,
     text: String,
+    /// Byte at which each line begins.
+    lines: Vec<usize>,
 }
 
 /// Every text that was read, in order.
@@ -81,7 +83,9 @@ impl Sources {
     /// Adds a text under the name that messages will show.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX - 1));
-        self.files.push(Source { name: name.into(), text: text.into() });
+        let text = text.into();
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        self.files.push(Source { name: name.into(), text, lines });
         id
     }
 
@@ -101,7 +105,13 @@ impl Sources {
 
     /// The line a position stands in, without its line end.
     pub fn line(&self, pos: Pos) -> &str {
-        self.text(pos.file).lines().nth(pos.line.saturating_sub(1) as usize).unwrap_or("")
+        let line = || {
+            let source = self.get(pos.file)?;
+            let rest = source.text.get(*source.lines.get(pos.line.checked_sub(1)? as usize)?..)?;
+            let line = rest.split('\n').next()?;
+            Some(line.strip_suffix('\r').unwrap_or(line))
+        };
+        line().unwrap_or("")
     }
 
     /// `file:line:column`, as messages name a place.

@@ -47,7 +47,9 @@ impl Problem {
             .take(self.column.saturating_sub(1) as usize)
             .map(|c| if c == '\t' { '\t' } else { ' ' })
             .collect();
-        format!("{}\n{indent}{}", self.snippet, "^".repeat(self.length.max(1) as usize))
+        let width = self.snippet.chars().count().saturating_sub(indent.chars().count());
+        let marked = (self.length as usize).clamp(1, width.max(1));
+        format!("{}\n{indent}{}", self.snippet, "^".repeat(marked))
     }
 }
 
@@ -72,11 +74,16 @@ impl Problems {
     }
 
     fn push(&mut self, pos: Pos, message: String, hint: Option<String>) {
-        if self.notes.len() >= PROBLEMS_MAX {
+        if self.is_full() {
             self.dropped += 1;
             return;
         }
         self.notes.push(Note { pos, message, hint });
+    }
+
+    /// Whether more problems are only counted: then there is no need to look for hints.
+    pub(crate) fn is_full(&self) -> bool {
+        self.notes.len() >= PROBLEMS_MAX
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -89,14 +96,17 @@ impl Problems {
         notes.sort_by(|a, b| (a.pos, &a.message).cmp(&(b.pos, &b.message)));
         let mut list: Vec<Problem> = notes
             .into_iter()
-            .map(|note| Problem {
-                file: sources.name(note.pos.file).to_owned(),
-                line: note.pos.line,
-                column: note.pos.column,
-                length: note.pos.length,
-                message: one_line(&note.message),
-                hint: note.hint.as_deref().map(one_line),
-                snippet: sources.line(note.pos).to_owned(),
+            .map(|note| {
+                let line = sources.line(note.pos);
+                Problem {
+                    file: sources.name(note.pos.file).to_owned(),
+                    line: note.pos.line,
+                    column: note.pos.column,
+                    length: token_length(line, note.pos),
+                    message: one_line(&note.message),
+                    hint: note.hint.as_deref().map(one_line),
+                    snippet: line.chars().take(SNIPPET_CHARS_MAX).collect(),
+                }
             })
             .collect();
         list.dedup();
@@ -109,6 +119,16 @@ impl Problems {
         }
         list
     }
+}
+
+/// Longest part of a source line that is kept beside a problem.
+pub const SNIPPET_CHARS_MAX: usize = 1_000;
+
+/// The token's length without blanks at its end.
+fn token_length(line: &str, pos: Pos) -> u32 {
+    let token: String =
+        line.chars().skip(pos.column.saturating_sub(1) as usize).take(pos.length as usize).collect();
+    u32::try_from(token.trim_end().chars().count()).unwrap_or(pos.length).max(1)
 }
 
 /// Control characters (line ends above all) would break the one-line form.

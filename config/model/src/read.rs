@@ -140,7 +140,10 @@ impl<T: Word> Read for T {
 /// Reports a node of the wrong kind.
 pub(crate) fn wrong_kind<T>(node: &Node, what: &str, hint: &str, cx: &mut Cx<'_>) -> Option<T> {
     let found = match &node.kind {
-        NodeKind::Broken => return None,
+        NodeKind::Broken(broken) => {
+            cx.problems.add(broken.pos, &broken.message, &broken.hint);
+            return None;
+        }
         NodeKind::Empty => "nothing".to_owned(),
         NodeKind::Scalar(scalar) => quote(&scalar.raw),
         NodeKind::List(_) => "a list".to_owned(),

@@ -264,7 +264,7 @@ impl Read for Auth {
             NodeKind::Scalar(_) | NodeKind::Map(_) => {
                 At::<Way>::read(node, cx).map(|method| Auth::Any(vec![method]))
             }
-            NodeKind::List(_) | NodeKind::Empty | NodeKind::Broken => {
+            NodeKind::List(_) | NodeKind::Empty | NodeKind::Broken(_) => {
                 wrong_kind(node, "who may call", hint, cx)
             }
         }
@@ -276,7 +276,7 @@ impl Read for Auth {
 }
 
 fn methods_of(methods: At<Vec<At<Way>>>, cx: &mut Cx<'_>) -> Option<Vec<At<Way>>> {
-    if methods.value.is_empty() && cx.problems.is_empty() {
+    if methods.value.is_empty() && !cx.wounded.contains(&methods.pos) {
         cx.problems.add(methods.pos, "an empty list lets nobody in", "write none if anybody may call");
     }
     let mut kinds: Vec<std::mem::Discriminant<Way>> = Vec::new();

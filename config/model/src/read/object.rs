@@ -195,14 +195,17 @@ impl<'n> Fields<'n> {
             let hint = format!("keys: {}", keys.join(", "));
             return wrong_kind(node, "a mapping", &hint, cx);
         };
-        for (key, _) in entries {
+        for (key, value) in entries {
             if keys.contains(&key.text.as_str()) {
                 continue;
             }
             cx.wounded.insert(node.pos);
             if let Some((_, why)) = later.iter().find(|(word, _)| *word == key.text) {
                 cx.problems.add(key.pos, format!("{} is not in this build", quote(&key.text)), *why);
-            } else if key.text == "<<" {
+                continue;
+            }
+            tell_broken(value, cx);
+            if key.text == "<<" {
                 cx.problems.add(
                     key.pos,
                     "merge keys `<<` are not known here",
@@ -264,6 +267,16 @@ impl<'n> Fields<'n> {
     }
 }
 
+/// Tells what is wrong below a key that nobody reads.
+fn tell_broken(node: &Node, cx: &mut Cx<'_>) {
+    match &node.kind {
+        NodeKind::Broken(broken) => cx.problems.add(broken.pos, &broken.message, &broken.hint),
+        NodeKind::List(items) => items.iter().for_each(|item| tell_broken(item, cx)),
+        NodeKind::Map(entries) => entries.iter().for_each(|(_, value)| tell_broken(value, cx)),
+        NodeKind::Empty | NodeKind::Scalar(_) => {}
+    }
+}
+
 /// Reads the YAML of a default. A default that cannot be read is a fault of the table, which a test walks.
 pub(crate) fn read_default<T: Read>(default: &'static str, cx: &mut Cx<'_>) -> Option<At<T>> {
     let node = parse_default(default)?;
@@ -291,7 +304,7 @@ fn forget_places(node: &mut Node) {
                 forget_places(value);
             }
         }
-        NodeKind::Empty | NodeKind::Broken | NodeKind::Scalar(_) => {}
+        NodeKind::Empty | NodeKind::Broken(_) | NodeKind::Scalar(_) => {}
     }
 }
 

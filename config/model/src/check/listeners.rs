@@ -131,7 +131,7 @@ fn check_pem(text: &str, want: Pem) -> Result<(), String> {
         Pem::Certificate => *label == "CERTIFICATE",
         Pem::PrivateKey => matches!(*label, "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY"),
     };
-    match (found.iter().any(|label| good(&label)), found.first()) {
+    match (found.iter().any(good), found.first()) {
         (true, _) => Ok(()),
         (false, Some(first)) => Err(format!("holds {first} only")),
         (false, None) => Err("is not PEM".to_owned()),

@@ -338,7 +338,9 @@ impl Compiler<'_> {
             let limits = self.limits(uid, &tenant.limits);
             tenants.push(spec::Tenant { id, uid, name: name.to_owned(), limits });
         }
-        if !tenants.iter().any(|tenant| tenant.name == DEFAULT_OWNER) {
+        let written = tenants.iter().any(|tenant| tenant.name == DEFAULT_OWNER);
+        let owns = configuration.file.teams.value.iter().any(|team| &*team.tenant.value == DEFAULT_OWNER);
+        if !written && (owns || tenants.is_empty() || self.needs_default_team()) {
             let (id, uid) = self.name(Kind::Tenant, &[DEFAULT_OWNER], DEFAULT_OWNER, Pos::DEFAULT);
             tenants.push(spec::Tenant { id, uid, name: DEFAULT_OWNER.to_owned(), limits: Vec::new() });
         }
@@ -355,7 +357,7 @@ impl Compiler<'_> {
             let limits = self.limits(uid, &team.limits);
             teams.push(spec::Team { id, uid, tenant, name: name.to_owned(), limits });
         }
-        if !teams.iter().any(|team| team.name == DEFAULT_OWNER) {
+        if self.needs_default_team() {
             let names = [DEFAULT_OWNER, DEFAULT_OWNER];
             let (id, uid) = self.name(Kind::Team, &names, DEFAULT_OWNER, Pos::DEFAULT);
             let tenant = self.refer(Kind::Tenant, &[DEFAULT_OWNER], DEFAULT_OWNER);
@@ -363,6 +365,15 @@ impl Compiler<'_> {
             teams.push(spec::Team { id, uid, tenant, name, limits: Vec::new() });
         }
         teams
+    }
+
+    /// Whether an app or a service belongs to the team `default` and no file writes it.
+    fn needs_default_team(&self) -> bool {
+        let file = &self.configuration.file;
+        let is_default = |name: &str| name == DEFAULT_OWNER;
+        let used = file.apps.value.iter().any(|app| is_default(&app.team.value))
+            || file.services.value.iter().any(|service| is_default(&service.team.value));
+        used && !file.teams.value.iter().any(|team| is_default(&team.name.value))
     }
 
     fn plans(&mut self) -> Vec<spec::Plan> {

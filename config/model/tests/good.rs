@@ -195,6 +195,30 @@ fn listeners_upstreams_and_process() {
     assert_eq!(compiled.process.data_dir, PathBuf::from("/var/lib/penstock"));
 }
 
+/// The tenant and the team `default` are there when something belongs to them, and only then.
+#[test]
+fn default_owners_are_there_when_needed() {
+    let owners = |text: &str| {
+        let configuration = must(check_text("t", text, &Memory::default(), &lookup));
+        let compiled = configuration
+            .compile(1, &mut CountedIds::default(), &HashKeys::CheckOnly)
+            .unwrap_or_else(|problems| panic!("{problems:?}"));
+        let tenants: Vec<String> = compiled.spec.tenants.into_iter().map(|tenant| tenant.name).collect();
+        let teams: Vec<String> = compiled.spec.teams.into_iter().map(|team| team.name).collect();
+        format!("{} / {}", tenants.join(" "), teams.join(" "))
+    };
+    for (text, want) in [
+        ("", "default / "),
+        ("apps: [ { name: a } ]", "default / default"),
+        ("tenants: [ { name: t } ]", "t / "),
+        ("tenants: [ { name: t } ]\napps: [ { name: a } ]", "t default / default"),
+        ("tenants: [ { name: t } ]\nteams: [ { name: default, tenant: t } ]\napps: [ { name: a } ]", "t / default"),
+        ("tenants: [ { name: t } ]\nteams: [ { name: x } ]", "t default / x"),
+    ] {
+        assert_eq!(owners(text), want, "{text}");
+    }
+}
+
 /// Whatever moves in the file, ids and counters stay: both go by names, never by order.
 #[test]
 fn reordering_moves_no_id() {

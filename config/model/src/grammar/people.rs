@@ -15,19 +15,19 @@ object! {
         /// Name.
         required name: Name,
         /// Who may call.
-        optional auth: Auth = "inherited",
+        optional auth: Auth = "not said here",
         /// What a caller must be allowed.
-        optional authorize: Authorize = "inherited",
+        optional authorize: Authorize = "not said here",
         /// From where.
         optional ip: Ip = "from anywhere",
         /// Cross-origin rules.
-        optional cors: Cors = "inherited",
+        optional cors: Cors = "not said here",
         /// Patience towards upstreams.
-        optional timeouts: TimeoutsOverride = "inherited",
+        optional timeouts: TimeoutsOverride = "not said here",
         /// Bounds of request bodies.
-        optional body: Body = "inherited",
+        optional body: Body = "not said here",
         /// Edits of headers.
-        optional headers: HeaderEdits = "inherited",
+        optional headers: HeaderEdits = "not said here",
         /// Limits over all requests to its routes.
         default limits: Vec<At<Limit>> = "[]",
     }

@@ -17,7 +17,7 @@ use crate::cors::Preflight;
 use crate::fold_hash;
 use crate::identity::{Desk, JwtCache, ReplayTable, Token, Who};
 use crate::limits::{BoundLimit, Counted, KeySecret};
-use crate::plan::{Answer, Forward, LimitAnswer, Outcome, Plan, Stage, Verdict};
+use crate::plan::{Answer, CallPlan, Forward, LimitAnswer, Outcome, Stage, Verdict};
 use crate::request::Request;
 use crate::router::{Captures, Found, MethodSet, Once, Probe, decoded_equals};
 use crate::snapshot::{BalanceBy, RouteRule, Snapshot};
@@ -76,7 +76,7 @@ impl Gate {
 
     /// Decides about one request. What is to be sent is left in `plan`, whose permits must be empty. Warm, and
     /// without signatures to check, it allocates nothing, locks nothing and asks nobody.
-    pub fn decide(&mut self, snapshot: &Snapshot, request: &Request<'_>, plan: &mut Plan) -> Verdict {
+    pub fn decide(&mut self, snapshot: &Snapshot, request: &Request<'_>, plan: &mut CallPlan) -> Verdict {
         plan.clear();
         // The rooms are taken out so that what is borrowed from them does not hold the plan.
         let mut rooms = (std::mem::take(&mut plan.path), std::mem::take(&mut plan.host));
@@ -89,7 +89,7 @@ impl Gate {
         &mut self,
         snapshot: &Snapshot,
         request: &Request<'_>,
-        plan: &mut Plan,
+        plan: &mut CallPlan,
         path_room: &mut Vec<u8>,
         host_room: &mut Vec<u8>,
     ) -> Result<Verdict, Answer> {
@@ -122,7 +122,7 @@ fn name_the_call(
     snapshot: &Snapshot,
     request: &Request<'_>,
     ids: &mut IdSource,
-    plan: &mut Plan,
+    plan: &mut CallPlan,
 ) -> Result<Client, Answer> {
     let client = client::find(&snapshot.trusted_proxies, request);
     let by_trusted = client.is_ok_and(|client| client.by_trusted);
@@ -137,7 +137,7 @@ fn name_the_call(
 }
 
 /// Whether the listener sends everybody to `https`.
-fn redirect(snapshot: &Snapshot, request: &Request<'_>, plan: &mut Plan) -> bool {
+fn redirect(snapshot: &Snapshot, request: &Request<'_>, plan: &mut CallPlan) -> bool {
     let listener = snapshot.listeners.get(request.listener as usize).map(|rule| &rule.listener);
     let Some(port) = listener.and_then(|listener| listener.redirect_https) else { return false };
     let Ok(authority) = Authority::parse(request.head.host.of(request.buf)) else { return false };
@@ -165,7 +165,7 @@ fn normal_path<'p>(
     snapshot: &Snapshot,
     request: &Request<'p>,
     room: &'p mut Vec<u8>,
-    plan: &mut Plan,
+    plan: &mut CallPlan,
 ) -> Result<&'p [u8], Answer> {
     if request.head.form == TargetForm::Asterisk {
         return Err(refuse(plan, Stage::Route, Code::NoRoute, None));
@@ -182,7 +182,7 @@ fn preflight(
     host: &[u8],
     path: &[u8],
     client: &Client,
-    plan: &mut Plan,
+    plan: &mut CallPlan,
 ) -> Result<Option<Verdict>, Answer> {
     let Some(asked) = Preflight::of(request) else { return Ok(None) };
     let query = request.query();
@@ -215,7 +215,7 @@ fn route<'s>(
     host: &[u8],
     path: &[u8],
     client: &Client,
-    plan: &mut Plan,
+    plan: &mut CallPlan,
 ) -> Result<Routed<'s>, Answer> {
     let (query, method) = (request.query(), request.method());
     let probe = Probe { host, path, query, method, fields: request, preflight: false };
@@ -257,7 +257,7 @@ fn write_allow(snapshot: &Snapshot, allowed: MethodSet, out: &mut Vec<u8>) {
 
 // === network ===
 
-fn network(routed: &Routed<'_>, plan: &mut Plan) -> Result<(), Answer> {
+fn network(routed: &Routed<'_>, plan: &mut CallPlan) -> Result<(), Answer> {
     let rules = &routed.route.ip;
     let is_in = |list: &[crate::cidr::Cidr]| list.iter().any(|network| network.contains(routed.client));
     if is_in(&rules.deny) || (!rules.allow.is_empty() && !is_in(&rules.allow)) {
@@ -275,7 +275,7 @@ fn identify(
     routed: &Routed<'_>,
     desk: &mut Desk<'_>,
     request: &Request<'_>,
-    plan: &mut Plan,
+    plan: &mut CallPlan,
 ) -> Result<Who, Answer> {
     let route = routed.route;
     route.auth.identify(desk, route.tenant, request).map_err(|code| {
@@ -295,7 +295,7 @@ fn known<'s, 'c>(
     callers: &'c Callers,
     tokens: &'c JwtCache,
     request: &Request<'c>,
-    plan: &mut Plan,
+    plan: &mut CallPlan,
 ) -> Identified<'s, 'c> {
     let app = who.app.and_then(|id| callers.app(id));
     let credential = who.credential.and_then(|id| callers.credential(id));
@@ -326,7 +326,7 @@ fn known<'s, 'c>(
 
 // === authorise ===
 
-fn authorise(caller: &Identified<'_, '_>, plan: &mut Plan) -> Result<(), Answer> {
+fn authorise(caller: &Identified<'_, '_>, plan: &mut CallPlan) -> Result<(), Answer> {
     let route = caller.routed.route;
     let networks = caller.app.map_or(&[][..], |entry| &entry.app.ip_allow);
     if !networks.is_empty() && !networks.iter().any(|network| network.contains(caller.routed.client)) {
@@ -366,7 +366,7 @@ impl Identified<'_, '_> {
 
 // === cross-origin ===
 
-fn cross_origin(caller: &Identified<'_, '_>, request: &Request<'_>, plan: &mut Plan) {
+fn cross_origin(caller: &Identified<'_, '_>, request: &Request<'_>, plan: &mut CallPlan) {
     let route = caller.routed.route;
     if let Some(cors) = &route.cors {
         let origin = match request.known(FieldId::Origin) {
@@ -381,7 +381,7 @@ fn cross_origin(caller: &Identified<'_, '_>, request: &Request<'_>, plan: &mut P
 
 // === limit ===
 
-fn bound_body(caller: &Identified<'_, '_>, request: &Request<'_>, plan: &mut Plan) -> Result<(), Answer> {
+fn bound_body(caller: &Identified<'_, '_>, request: &Request<'_>, plan: &mut CallPlan) -> Result<(), Answer> {
     match (request.head.framing, caller.routed.route.body.max) {
         (Framing::Length(length), Some(max)) if length > max => {
             Err(refuse(plan, Stage::Shape, Code::BodyTooLarge, Some(&caller.routed)))
@@ -398,7 +398,7 @@ fn limit<'s, 'c>(
     shard: &mut Shard,
     secret: &KeySecret,
     request: &Request<'_>,
-    plan: &mut Plan,
+    plan: &mut CallPlan,
 ) -> Result<Admitted<'s, 'c>, Answer> {
     let route = caller.routed.route;
     let rule = caller.subscription.and_then(|one| Some((one.uid, snapshot.plans.get(&one.plan?)?)));
@@ -488,7 +488,7 @@ fn shape(
     request: &Request<'_>,
     client: &Client,
     path: &[u8],
-    plan: &mut Plan,
+    plan: &mut CallPlan,
 ) -> Result<Verdict, Answer> {
     let caller = &admitted.0;
     let route = caller.routed.route;
@@ -642,12 +642,12 @@ fn field_line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Problem documents bring their own.
-fn request_id_line(plan: &mut Plan) {
+fn request_id_line(plan: &mut CallPlan) {
     field_line(b"x-request-id", plan.request_id.as_bytes(), &mut plan.response_fields);
 }
 
 #[cold]
-fn refuse(plan: &mut Plan, stage: Stage, code: Code, routed: Option<&Routed<'_>>) -> Answer {
+fn refuse(plan: &mut CallPlan, stage: Stage, code: Code, routed: Option<&Routed<'_>>) -> Answer {
     plan.stages.set(stage, Outcome::Refused, routed.map_or(Id(0), |routed| routed.route.id));
     Answer { code, stage, route: routed.map(|routed| routed.index), limit: None }
 }

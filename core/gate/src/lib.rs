@@ -7,6 +7,8 @@
 
 pub mod callers;
 mod chain;
+#[cfg(test)]
+mod chain_tests;
 pub mod cidr;
 mod client;
 mod cors;
@@ -25,7 +27,9 @@ mod value;
 pub use chain::Gate;
 pub use client::{HOPS_MAX, LINES_MAX};
 pub use error::{Place, Problem, SpecError};
-pub use plan::{Answer, Caller, Forward, LimitAnswer, Outcome, Plan, STAGES, Stage, Stages, Verdict, lines};
+pub use plan::{
+    Answer, CallPlan, Caller, Forward, LimitAnswer, Outcome, STAGES, Stage, Stages, Verdict, lines,
+};
 pub use request::{ClientCertificate, Request, SAN_MAX, Tls};
 pub use router::{
     CAPTURES_MAX, FieldName, FieldSource, HOST_BYTES_MAX, HostError, METHODS_MAX, Once, PathTemplate,

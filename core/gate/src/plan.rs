@@ -1,6 +1,6 @@
 //! What the chain leaves for the data plane: texts in reused buffers, and a verdict of plain numbers.
 //!
-//! A [`Plan`] belongs to one connection (or stream) and is reused; once its buffers have grown to what a route
+//! A [`CallPlan`] belongs to one connection (or stream) and is reused; once its buffers have grown to what a route
 //! needs, nothing is allocated. It holds everything that outlives the chain, so a stream keeps neither the gate
 //! nor the callers' table.
 
@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// Texts and marks of one request, reused from request to request.
 #[derive(Debug)]
-pub struct Plan {
+pub struct CallPlan {
     /// Request target for the upstream: path and query.
     pub target: Vec<u8>,
     /// Whole lines (`name: value CRLF`) to add to the head that goes upstream.
@@ -35,7 +35,7 @@ pub struct Plan {
     pub(crate) host: Vec<u8>,
 }
 
-impl Default for Plan {
+impl Default for CallPlan {
     fn default() -> Self {
         Self {
             target: Vec::new(),
@@ -53,7 +53,7 @@ impl Default for Plan {
     }
 }
 
-impl Plan {
+impl CallPlan {
     /// An empty plan.
     #[must_use]
     pub fn new() -> Self {
@@ -180,11 +180,11 @@ impl Stages {
 pub enum Verdict {
     /// Send it upstream.
     Forward(Forward),
-    /// Answer it: with a problem document of this code and the lines in [`Plan::response_fields`].
+    /// Answer it: with a problem document of this code and the lines in [`CallPlan::response_fields`].
     Answer(Answer),
-    /// Answer a CORS preflight: 204 with the lines in [`Plan::response_fields`].
+    /// Answer a CORS preflight: 204 with the lines in [`CallPlan::response_fields`].
     Preflight,
-    /// Answer 308 with the lines in [`Plan::response_fields`] (Location among them).
+    /// Answer 308 with the lines in [`CallPlan::response_fields`] (Location among them).
     Redirect,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The way of a configuration: files are gathered and parsed to a tree that knows every place ([`Sources`]);
 //! the tree is read into typed resources ([`grammar`]) by declarations from which the JSON Schema ([`schema`])
-//! and the reference page ([`reference`]) are made too; rules across resources are checked ([`check`] reports
+//! and the reference page ([`reference()`]) are made too; rules across resources are checked ([`check`] reports
 //! everything at once); what has passed is compiled to plain data ([`Configuration::compile`]).
 //!
 //! The crate reads no environment and no clock: variables come in as a closure, files through [`Files`].

@@ -212,7 +212,10 @@ fn default_owners_are_there_when_needed() {
         ("apps: [ { name: a } ]", "default / default"),
         ("tenants: [ { name: t } ]", "t / "),
         ("tenants: [ { name: t } ]\napps: [ { name: a } ]", "t default / default"),
-        ("tenants: [ { name: t } ]\nteams: [ { name: default, tenant: t } ]\napps: [ { name: a } ]", "t / default"),
+        (
+            "tenants: [ { name: t } ]\nteams: [ { name: default, tenant: t } ]\napps: [ { name: a } ]",
+            "t / default",
+        ),
         ("tenants: [ { name: t } ]\nteams: [ { name: x } ]", "t default / x"),
     ] {
         assert_eq!(owners(text), want, "{text}");

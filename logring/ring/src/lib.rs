@@ -40,7 +40,7 @@ pub use payload::{CallView, PAYLOAD_BYTES_MAX, PayloadError};
 pub use reader::{Cursor, Damage, Drain, Item};
 pub use record::{AMEND_BYTES, Amend, CallRecord, RECORD_BYTES, flag};
 pub use recover::{Extent, extent, recover};
-pub use run::{RINGS_FOLDER, RingFile, Run, RunError, boot_id, is_live, open_readable, ring_files};
+pub use run::{RINGS_FOLDER, RingFile, Run, RunError, boot_id, is_live, open_readable, ring_files, runs};
 pub use stage::{RULES, STAGES, Stage, Verdict};
 pub use strings::{CallStrings, SLOT_BYTES_MAX, SLOT_NAMES, SLOTS, Slot, TAIL_BYTES_MAX};
 pub use sync::{SYNC_EVERY_DEFAULT, SyncThread};

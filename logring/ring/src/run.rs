@@ -83,7 +83,8 @@ impl Run {
         let mut text = String::new();
         counter.read_to_string(&mut text).map_err(io_error(&path))?;
         // A damaged counter must not bring an old number back: the files have a say too.
-        let number = text.trim().parse::<u64>().unwrap_or(0).max(last_run(folder)?) + 1;
+        let last = runs(folder)?.last().copied().unwrap_or(0);
+        let number = text.trim().parse::<u64>().unwrap_or(0).max(last) + 1;
         let lock = lock_of(folder, number)?;
         lock.try_lock()
             .map_err(|error| RunError::Io { path: lock_path(folder, number), source: error.into() })?;
@@ -202,16 +203,18 @@ pub fn ring_files(folder: &Path) -> Result<Vec<RingFile>, RunError> {
     Ok(found)
 }
 
-/// The highest run that has left a file, of either kind.
-fn last_run(folder: &Path) -> Result<u64, RunError> {
-    let mut last = 0;
+/// The runs that have left a file in the folder, lock or ring, in order.
+pub fn runs(folder: &Path) -> Result<Vec<u64>, RunError> {
+    let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(io_error(folder))? {
         let name = entry.map_err(io_error(folder))?.file_name();
         let Some(name) = name.to_str() else { continue };
         let of_lock = name.strip_suffix(".lock").and_then(|run| run.parse().ok());
-        last = last.max(of_lock.or(parse_name(name).map(|(run, _)| run)).unwrap_or(0));
+        found.extend(of_lock.or(parse_name(name).map(|(run, _)| run)));
     }
-    Ok(last)
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
 }
 
 /// Whether the process of a run still lives (its lock is held). Takes a shared lock for a moment

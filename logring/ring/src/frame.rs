@@ -63,7 +63,8 @@ impl Head {
         (FRAME_HEAD_BYTES as u64 + u64::from(self.length)).next_multiple_of(8)
     }
 
-    /// Writes the head in front of the payload that already stands in `frame`, checksum included.
+    /// Writes the head in front of the payload and padding that already stand in `frame`, with the
+    /// checksum.
     #[inline]
     pub(crate) fn seal(&self, frame: &mut [u8]) {
         frame[0..4].copy_from_slice(&FRAME_MAGIC);
@@ -75,11 +76,12 @@ impl Head {
         frame[4..8].copy_from_slice(&checksum.to_le_bytes());
     }
 
-    /// End of the bytes under the checksum: a fill's content is whatever stood there before.
+    /// End of the bytes under the checksum: the padding too, as whole words are faster; but not a
+    /// fill's content, which is whatever stood there before.
     fn covered(&self) -> usize {
         match self.kind {
             Kind::Fill => FRAME_HEAD_BYTES,
-            Kind::Call | Kind::Amend => FRAME_HEAD_BYTES + self.length as usize,
+            Kind::Call | Kind::Amend => self.frame_bytes() as usize,
         }
     }
 

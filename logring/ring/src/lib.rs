@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 
 mod ai;
+mod dictionary;
 mod frame;
 mod header;
 mod map;
@@ -20,10 +21,15 @@ mod recover;
 mod run;
 mod stage;
 mod strings;
+mod sync;
 mod vocabulary;
 mod writer;
 
 pub use ai::{AI_ATTEMPT_BYTES, AI_ATTEMPTS, AI_HEAD_BYTES, AiAttempt, AiCall, AiHead, Tokens, ai_flag};
+pub use dictionary::{
+    DICTIONARY_FILE, Dictionary, DictionaryError, DictionaryWriter, ENTRIES_MAX, Entry, EntryKind,
+    NAME_BYTES_MAX, Wanted,
+};
 pub use frame::{BLOCK_BYTES, FRAME_BYTES_MAX, FRAME_HEAD_BYTES, FRAME_MAGIC, FrameError, Kind};
 pub use header::{
     CAPACITY_BYTES_DEFAULT, CAPACITY_BYTES_MAX, CAPACITY_BYTES_MIN, FORMAT_VERSION, HEADER_BYTES,
@@ -34,8 +40,9 @@ pub use payload::{CallView, PAYLOAD_BYTES_MAX, PayloadError};
 pub use reader::{Cursor, Damage, Drain, Item};
 pub use record::{AMEND_BYTES, Amend, CallRecord, RECORD_BYTES, flag};
 pub use recover::{Extent, extent, recover};
-pub use run::{RINGS_FOLDER, RingFile, Run, RunError, boot_id, is_live, open_readable, ring_files};
+pub use run::{RINGS_FOLDER, RingFile, Run, RunError, boot_id, is_live, open_readable, ring_files, runs};
 pub use stage::{RULES, STAGES, Stage, Verdict};
 pub use strings::{CallStrings, SLOT_BYTES_MAX, SLOT_NAMES, SLOTS, Slot, TAIL_BYTES_MAX};
+pub use sync::{SYNC_EVERY_DEFAULT, SyncThread};
 pub use vocabulary::{AmendReason, Cache, Method, Protocol, Tls};
 pub use writer::{Full, RingWriter};

@@ -268,6 +268,13 @@ impl Drain {
         Drain { cursor: Cursor::at(ring, position) }
     }
 
+    /// Goes on at `position`, if the ring's own is behind it: for a consumer that keeps the position
+    /// in one transaction with what it made of the records, and so counts each of them once.
+    pub fn resume(ring: Ring, position: u64) -> Drain {
+        let position = position.max(ring.read()).min(ring.written());
+        Drain { cursor: Cursor::at(ring, position) }
+    }
+
     /// As [`Cursor::read_next`].
     #[inline]
     pub fn read_next(&mut self) -> Item<'_> {

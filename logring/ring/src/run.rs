@@ -83,10 +83,11 @@ impl Run {
         let mut text = String::new();
         counter.read_to_string(&mut text).map_err(io_error(&path))?;
         // A damaged counter must not bring an old number back: the files have a say too.
-        let used = ring_files(folder)?.iter().map(|file| file.run).max().unwrap_or(0);
-        let number = text.trim().parse::<u64>().unwrap_or(0).max(used) + 1;
+        let last = runs(folder)?.last().copied().unwrap_or(0);
+        let number = text.trim().parse::<u64>().unwrap_or(0).max(last) + 1;
         let lock = lock_of(folder, number)?;
-        lock.lock().map_err(io_error(folder))?;
+        lock.try_lock()
+            .map_err(|error| RunError::Io { path: lock_path(folder, number), source: error.into() })?;
         counter
             .seek(SeekFrom::Start(0))
             .and_then(|_| counter.write_all(format!("{number:020}\n").as_bytes()))
@@ -199,6 +200,20 @@ pub fn ring_files(folder: &Path) -> Result<Vec<RingFile>, RunError> {
         }
     }
     found.sort();
+    Ok(found)
+}
+
+/// The runs that have left a file in the folder, lock or ring, in order.
+pub fn runs(folder: &Path) -> Result<Vec<u64>, RunError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io_error(folder))? {
+        let name = entry.map_err(io_error(folder))?.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let of_lock = name.strip_suffix(".lock").and_then(|run| run.parse().ok());
+        found.extend(of_lock.or(parse_name(name).map(|(run, _)| run)));
+    }
+    found.sort_unstable();
+    found.dedup();
     Ok(found)
 }
 

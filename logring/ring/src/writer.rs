@@ -128,8 +128,8 @@ impl RingWriter {
         if end - self.read_seen > self.capacity && !self.has_room(end) {
             return Err(Full);
         }
-        head.seal(&mut self.scratch.0);
         self.scratch.0[FRAME_HEAD_BYTES + length..bytes as usize].fill(0);
+        head.seal(&mut self.scratch.0);
 
         self.ring.set_reserved(end);
         let oldest = end.saturating_sub(self.capacity).next_multiple_of(BLOCK_BYTES);

@@ -30,7 +30,7 @@ pub const TICKETS_PER_HANDSHAKE: usize = 1;
 
 /// What a plain HTTP request to a TLS port is answered with, in the clear.
 pub const PLAIN_HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
-content-type: application/problem+json\r\ncontent-length: 102\r\nconnection: close\r\n\r\n\
+content-type: application/problem+json\r\ncontent-length: 104\r\nconnection: close\r\n\r\n\
 {\"title\":\"Bad Request\",\"status\":400,\"code\":\"plain_http\",\"detail\":\"this port speaks HTTPS; use https://\"}";
 
 /// Whether clients show a certificate.

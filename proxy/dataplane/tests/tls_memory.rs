@@ -1,6 +1,6 @@
 //! What a protected connection holds and allocates: nothing for a warm request, and little when it is idle.
 //! One test, because the counters are the process's.
-#![allow(unsafe_code, missing_docs)]
+#![allow(unsafe_code, missing_docs, clippy::unwrap_used)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::poll_fn;

@@ -74,6 +74,12 @@ impl Gate {
         Self { callers: Callers::new(), shard, tokens, replays, ids, secret }
     }
 
+    /// Names a call whose head cannot be read, for its answer and its record.
+    pub fn name_unread(&mut self, plan: &mut CallPlan) {
+        plan.clear();
+        plan.request_id = RequestId::fresh(&mut self.ids);
+    }
+
     /// Decides about one request. What is to be sent is left in `plan`, whose permits must be empty. Warm, and
     /// without signatures to check, it allocates nothing, locks nothing and asks nobody.
     pub fn decide(&mut self, snapshot: &Snapshot, request: &Request<'_>, plan: &mut CallPlan) -> Verdict {

@@ -80,15 +80,20 @@ impl RequestId {
             RequestIdPolicy::Keep => true,
             RequestIdPolicy::Make => false,
         };
-        let mut id = Self { bytes: [0; REQUEST_ID_BYTES_MAX], length: 0 };
         if keeps
             && let Once::One(given) = request.known(FieldId::XRequestId)
             && is_well_formed(given)
         {
+            let mut id = Self { bytes: [0; REQUEST_ID_BYTES_MAX], length: given.len() as u8 };
             id.bytes[..given.len()].copy_from_slice(given);
-            id.length = given.len() as u8;
             return id;
         }
+        Self::fresh(ids)
+    }
+
+    /// A new id of 32 hex digits.
+    pub(crate) fn fresh(ids: &mut IdSource) -> Self {
+        let mut id = Self { bytes: [0; REQUEST_ID_BYTES_MAX], length: 0 };
         write_hex(ids.next(), &mut id.bytes[..16]);
         write_hex(ids.next(), &mut id.bytes[16..32]);
         id.length = 32;

@@ -33,8 +33,6 @@ pub struct Call {
     pub record: CallRecord,
     /// See [`Counters`].
     pub counters: Rc<Counters>,
-    /// Its id, for answers, upstream and record.
-    pub request_id: RequestId,
     /// First byte, monotonic ns.
     pub began_ns: u64,
     /// Head complete, monotonic ns.
@@ -58,7 +56,12 @@ impl Call {
         record.reset();
         record.time_ns = sys::wall_ns().saturating_sub(now_ns.saturating_sub(client.began_ns));
         record.head_us = micros32(now_ns.saturating_sub(client.began_ns));
-        record.set_client(client.peer.addr);
+        if let Some(addr) = client.peer.addr {
+            record.set_client(addr);
+        }
+        if let Some(secured) = &client.peer.tls {
+            record.tls = secured.version.code();
+        }
         record.listener = client.peer.listener.id.0;
         record.protocol = match head.version {
             Version::Http10 => Protocol::Http10,
@@ -81,8 +84,7 @@ impl Call {
         self.record.upstream_bytes_out = self.counters.upstream_out.get();
         self.record.bytes_out = bytes_out;
         self.record.duration_us = micros(now_ns.saturating_sub(self.began_ns));
-        let strings = CallStrings { request_id: self.request_id.as_bytes(), ..*strings };
-        self.published = worker.record(&mut self.record, &strings);
+        self.published = worker.record(&mut self.record, strings);
     }
 
     /// Whether the record has been published.
@@ -125,39 +127,4 @@ pub fn micros32(ns: u64) -> u32 {
 
 fn method_code(method: Method) -> u8 {
     penstock_ring::Method::from_bytes(method.as_str().as_bytes()).code()
-}
-
-/// A request id of bounded length.
-#[derive(Debug, Clone, Copy)]
-pub struct RequestId {
-    bytes: [u8; RequestId::BYTES_MAX],
-    len: u8,
-}
-
-impl Default for RequestId {
-    fn default() -> Self {
-        Self { bytes: [0; Self::BYTES_MAX], len: 0 }
-    }
-}
-
-impl RequestId {
-    /// Bytes of the longest id that is kept.
-    pub const BYTES_MAX: usize = 128;
-
-    /// Takes the id over, cut to its bound.
-    pub fn set(&mut self, id: &[u8]) {
-        let len = id.len().min(Self::BYTES_MAX);
-        self.bytes[..len].copy_from_slice(&id[..len]);
-        self.len = len as u8;
-    }
-
-    /// The bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
-    }
-
-    /// The text; ids are visible ASCII.
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
-    }
 }

@@ -13,7 +13,7 @@ use crate::buf::{Buf, LARGE};
 use crate::call::{Call, micros32};
 use crate::deadline::{Action, Timer};
 use crate::port::ReadPort;
-use crate::shape::ResponseShape;
+use crate::shape::{ResponseShape, drop_names};
 use crate::stream::Writer;
 use crate::sys::{self, Side};
 use crate::worker::Worker;
@@ -182,7 +182,8 @@ impl Downlink<'_> {
     async fn write_interim(&mut self, head: &[u8]) -> Result<(), Failed> {
         self.out.clear();
         write::status_line(self.out, self.head.status);
-        write::copy_fields(self.out, head, &self.head.fields, self.shape.drop);
+        drop_names(&mut self.head.fields, head, self.shape.drops);
+        write::copy_fields(self.out, head, &self.head.fields, self.shape.drops.known);
         write::end(self.out);
         let out = self.worker.bufs.filled(&[self.out]);
         self.write_client(out).await
@@ -264,9 +265,10 @@ impl Downlink<'_> {
             self.shape.keep_alive && framing != BodyFraming::UntilClose && !self.worker.draining.get();
         self.out.clear();
         write::status_line(self.out, self.head.status);
-        write::copy_fields(self.out, head, &self.head.fields, self.shape.drop);
+        drop_names(&mut self.head.fields, head, self.shape.drops);
+        write::copy_fields(self.out, head, &self.head.fields, self.shape.drops.known);
         write::response_framing(self.out, framing, self.head.content_length);
-        self.shape.write_fields(self.out, self.call.request_id.as_bytes());
+        self.out.extend_from_slice(self.shape.fields);
         write::connection(self.out, keeps, self.shape.client);
         write::end(self.out);
         (outgoing, keeps)

@@ -94,7 +94,7 @@ impl Dataplane {
     /// See [`SuperviseError`]; nothing is left running then.
     pub fn start(options: Options, served: Served) -> Result<Arc<Self>, SuperviseError> {
         let mut listeners = Vec::new();
-        for listener in &served.snapshot.listeners {
+        for listener in served.snapshot.listeners() {
             listeners.push((Arc::new(listener.clone()), open(listener, options.cpus.len())?));
         }
         let workers = options.cpus.len();
@@ -177,7 +177,7 @@ impl Dataplane {
             state.listeners.drain(..).map(|entry| (entry.0.address.clone(), entry)).collect();
         let mut listeners = Vec::new();
         let mut fresh = Vec::new();
-        for listener in &served.snapshot.listeners {
+        for listener in served.snapshot.listeners() {
             let listener = Arc::new(listener.clone());
             match old.remove(&listener.address) {
                 Some((_, sockets)) => listeners.push((listener, sockets)),
@@ -220,7 +220,7 @@ impl Dataplane {
             }
         }
         let uids: std::collections::HashSet<_> =
-            served.snapshot.upstreams.iter().flat_map(|up| up.targets.iter().map(|t| t.uid)).collect();
+            served.snapshot.upstreams().iter().flat_map(|up| up.targets.iter().map(|t| t.uid)).collect();
         self.nodes.retain(|uid| uids.contains(&uid));
         Ok(())
     }

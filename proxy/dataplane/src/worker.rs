@@ -5,7 +5,7 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdTcpListener};
+use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,21 +18,24 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use monoio::net::{TcpListener, UnixListener};
-use penstock_gate::spec::{Address, Listener, Uid};
+use penstock_gate::spec::{Address, Id, Listener, Uid};
+use penstock_gate::callers::CallerEntries;
+use penstock_gate::{Gate, Snapshot};
 use penstock_http::HttpDate;
+use penstock_limits::Now;
 use penstock_ring::{Amend, CallRecord, CallStrings, RingWriter};
 
 use crate::buf::{Buf, BufPool};
-use crate::client::{self, Client, Peer};
-use crate::deadline::Wheel;
+use crate::client::{self, Client, Peer, Secured};
+use crate::deadline::{Action, Wheel};
 use crate::driver::{self, Driver};
 use crate::event::{Event, Events};
 use crate::exchange::Scratch;
-use crate::ids::{self, RequestIds};
 use crate::mailbox::Inbox;
 use crate::stream::Stream;
-use crate::sys;
+use crate::sys::{self, Side};
 use crate::upstream::Upstream;
+use crate::tls::{self, TlsBufs, TlsSets};
 use crate::upstream::node::NodeTargets;
 
 /// Scratch sets that a worker keeps for reuse; one a connection with a request under way.
@@ -103,6 +106,8 @@ pub struct Start {
 
 /// What a worker owns and gets from outside.
 pub struct Equipment {
+    /// Callers, limits, tokens.
+    pub gate: Gate,
     /// Where it records calls; without one it serves on and records nothing.
     pub ring: Option<RingWriter>,
 }
@@ -112,14 +117,26 @@ pub struct Equipment {
 pub struct Served {
     /// Routes, policies, upstreams.
     pub snapshot: Arc<Snapshot>,
+    /// Apps, credentials, subscriptions.
+    pub callers: Arc<CallerEntries>,
+    /// Certificates and roots.
+    pub tls: Arc<TlsSets>,
 }
 
 /// The configuration in force with what this worker keeps for its upstreams.
 pub struct Current {
     /// What is served.
     pub snapshot: Arc<Snapshot>,
-    /// This worker's side of `snapshot.upstreams`, in the same order.
+    /// This worker's side of the snapshot's upstreams, in the same order.
     pub upstreams: Vec<Rc<Upstream>>,
+    listeners: Vec<Id>,
+}
+
+impl Current {
+    /// The place of a listener in the snapshot; beyond its end for one that is gone.
+    pub fn listener(&self, id: Id) -> u32 {
+        self.listeners.iter().position(|&listener| listener == id).map_or(u32::MAX, |at| at as u32)
+    }
 }
 
 /// What the tasks of a worker share.
@@ -129,13 +146,17 @@ pub struct Worker {
     /// What it runs on.
     pub driver: Driver,
     /// Buffers.
-    pub bufs: BufPool,
+    pub bufs: Rc<BufPool>,
+    /// Buffers for TLS.
+    pub tls_bufs: Rc<TlsBufs>,
     /// Deadlines.
     pub wheel: Rc<Wheel>,
     /// Events.
     pub events: Events,
     /// Counters.
     pub stats: Arc<WorkerStats>,
+    /// Decides about requests.
+    pub gate: RefCell<Gate>,
     /// Answers say `Connection: close`; the worker is about to end.
     pub draining: Cell<bool>,
     /// Idle connections are closed.
@@ -147,15 +168,9 @@ pub struct Worker {
     connections: Cell<u32>,
     ring: RefCell<Option<RingWriter>>,
     date: Cell<(u64, HttpDate)>,
-    ids: RequestIds,
+    served: RefCell<Served>,
 }
 
-/// What is served.
-pub struct Snapshot {
-    pub revision: u64,
-    pub upstreams: Vec<penstock_gate::spec::Upstream>,
-    pub listeners: Vec<Listener>,
-}
 
 /// Runs a worker on the calling thread until it has drained or its mailbox is closed.
 ///
@@ -170,18 +185,21 @@ pub fn run(mut start: Start) -> std::io::Result<()> {
         start.driver = driver;
         start.events.tell(Event::Started { worker: start.index, driver, pinned });
         async move {
-            let worker = Rc::new(Worker::new(&mut start));
-            worker.live(start.inbox).await;
+            let (worker, inbox) = Worker::new(start);
+            Rc::new(worker).live(inbox).await;
         }
     })
 }
 
 impl Worker {
-    fn new(start: &mut Start) -> Self {
+    fn new(start: Start) -> (Self, Inbox<Command>) {
+        let Equipment { gate, ring } = start.equipment;
+        let bufs = Rc::new(BufPool::default());
         let worker = Self {
             index: start.index,
             driver: start.driver,
-            bufs: BufPool::default(),
+            tls_bufs: TlsBufs::new(bufs.clone()),
+            bufs,
             wheel: Wheel::new(sys::monotonic_ns()),
             events: start.events.clone(),
             stats: start.stats.clone(),
@@ -191,16 +209,18 @@ impl Worker {
             current: RefCell::new(Rc::new(Current {
                 snapshot: start.served.snapshot.clone(),
                 upstreams: Vec::new(),
+                listeners: Vec::new(),
             })),
             upstreams: RefCell::new(HashMap::new()),
             scratch: RefCell::new(Vec::new()),
             connections: Cell::new(0),
-            ring: RefCell::new(start.equipment.ring.take()),
+            ring: RefCell::new(ring),
             date: Cell::new((0, HttpDate::from_unix_seconds(0))),
-            ids: RequestIds::new(sys::random()),
+            served: RefCell::new(start.served.clone()),
+            gate: RefCell::new(gate),
         };
-        worker.configure(start.served.clone());
-        worker
+        worker.configure(start.served);
+        (worker, start.inbox)
     }
 
     /// Takes commands until told to end, then waits for what is under way.
@@ -239,18 +259,27 @@ impl Worker {
     }
 
     fn configure(&self, served: Served) {
-        let snapshot = served.snapshot;
+        let snapshot = served.snapshot.clone();
         let mut known = self.upstreams.borrow_mut();
-        let upstreams = snapshot.upstreams.iter().map(|spec| match known.get(&spec.uid) {
-            Some(upstream) => {
-                upstream.reconfigure(spec, &self.nodes);
-                upstream.clone()
+        let upstreams = snapshot.upstreams().iter().map(|spec| {
+            let tls = served.tls.upstream(spec.uid);
+            match known.get(&spec.uid) {
+                Some(upstream) => {
+                    upstream.reconfigure(spec, &self.nodes, tls);
+                    upstream.clone()
+                }
+                None => Rc::new(Upstream::new(spec, &self.nodes, tls, self.index as u64 + 1)),
             }
-            None => Rc::new(Upstream::new(spec, &self.nodes, self.index)),
         });
         let upstreams: Vec<_> = upstreams.collect();
-        *known = snapshot.upstreams.iter().map(|spec| spec.uid).zip(upstreams.iter().cloned()).collect();
-        *self.current.borrow_mut() = Rc::new(Current { snapshot, upstreams });
+        *known = snapshot.upstreams().iter().map(|spec| spec.uid).zip(upstreams.iter().cloned()).collect();
+        let listeners = snapshot.listeners().map(|listener| listener.id).collect();
+        let mut gate = self.gate.borrow_mut();
+        // A set that does not hold together was refused on the control side; the table is unchanged then.
+        gate.callers.replace(&served.callers).ok();
+        drop(gate);
+        *self.current.borrow_mut() = Rc::new(Current { snapshot, upstreams, listeners });
+        *self.served.borrow_mut() = served;
     }
 
     /// The date of now, formatted once a second.
@@ -263,11 +292,6 @@ impl Worker {
         let date = HttpDate::from_unix_seconds(second);
         self.date.set((second, date));
         date
-    }
-
-    /// A new request id.
-    pub fn request_id(&self) -> [u8; ids::REQUEST_ID_BYTES] {
-        self.ids.next()
     }
 
     /// The configuration in force; a request keeps the one it began with.
@@ -307,6 +331,7 @@ impl Worker {
             if let Some(ring) = self.ring.borrow_mut().as_mut() {
                 ring.heartbeat(now_ns);
             }
+            self.gate.borrow_mut().shard.tick(Now { mono_ns: now_ns, wall_ns: sys::wall_ns() });
             for upstream in self.upstreams.borrow().values() {
                 upstream.sweep(now_ns);
             }
@@ -340,7 +365,7 @@ impl Worker {
             match socket.accept().await {
                 Ok((stream, addr)) => {
                     let stream = Stream::tcp(stream, &self.wheel, true);
-                    self.clone().admit(stream, Peer { addr, listener: listener.clone() });
+                    self.clone().admit(stream, Some(addr), listener.clone());
                 }
                 Err(error) if self.may_accept_again(&error).await => {}
                 Err(_) => return,
@@ -349,12 +374,11 @@ impl Worker {
     }
 
     async fn accept_unix(self: Rc<Self>, listener: Rc<Listener>, socket: UnixListener) {
-        let addr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        while !self.closing_idle.get() {
+                while !self.closing_idle.get() {
             match socket.accept().await {
                 Ok((stream, _)) => {
                     let stream = Stream::unix(stream, &self.wheel, true);
-                    self.clone().admit(stream, Peer { addr, listener: listener.clone() });
+                    self.clone().admit(stream, None, listener.clone());
                 }
                 Err(error) if self.may_accept_again(&error).await => {}
                 Err(_) => return,
@@ -374,20 +398,50 @@ impl Worker {
         true
     }
 
-    fn admit(self: Rc<Self>, stream: Stream, peer: Peer) {
-        let connections_max = peer.listener.limits.connections_max;
+    fn admit(self: Rc<Self>, stream: Stream, addr: Option<SocketAddr>, listener: Rc<Listener>) {
+        let connections_max = listener.limits.connections_max;
         if self.connections.get() >= connections_max {
             self.events.tell(Event::ConnectionsFull { worker: self.index, connections_max });
             return;
         }
         self.stats.accepted.fetch_add(1, Ordering::Relaxed);
         let open = OpenConnection::new(self.clone());
-        let client = Client { stream, pending: Buf::default(), peer, requests: 0, began_ns: 0 };
         monoio::spawn(async move {
             let worker = open.0.clone();
-            contained(&worker, client::serve(worker.clone(), client)).await;
+            contained(&worker, worker.clone().converse(stream, addr, listener)).await;
             drop(open);
         });
+    }
+
+    /// A connection from its first byte to its last.
+    async fn converse(self: Rc<Self>, stream: Stream, addr: Option<SocketAddr>, listener: Rc<Listener>) {
+        let (stream, tls) = match &listener.tls {
+            None => (stream, None),
+            Some(_) => match self.handshake(stream, &listener).await {
+                Some((stream, secured)) => (stream, Some(secured)),
+                None => return,
+            },
+        };
+        let peer = Peer { addr, listener, tls };
+        let client = Client { stream, pending: Buf::default(), peer, requests: 0, began_ns: 0 };
+        client::serve(self, client).await;
+    }
+
+    async fn handshake(&self, stream: Stream, listener: &Listener) -> Option<(Stream, Secured)> {
+        let tls = self.served.borrow().tls.listener(&listener.address).cloned()?;
+        let until_ns = sys::monotonic_ns() + listener.timeouts.head.as_nanos() as u64;
+        stream.read_timer.arm(until_ns, Action::Shutdown(Side::Both));
+        // Boxed, so that the task of a connection stays small once this is over.
+        match Box::pin(tls::accept(stream, &tls, &self.tls_bufs)).await {
+            Ok((stream, facts)) => {
+                stream.read_timer.disarm();
+                Some((stream, facts.into()))
+            }
+            Err(error) => {
+                self.events.tell(Event::HandshakeFailed { worker: self.index, why: error.to_string() });
+                None
+            }
+        }
     }
 }
 

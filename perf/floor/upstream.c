@@ -2,7 +2,9 @@
  * The smallest keep-alive upstream: for every request head that ends in a read it writes the same answer.
  * It parses nothing, so it must only be used with requests without a body whose heads arrive whole.
  *
- *   upstream PORT BODY_BYTES
+ * With `close` every answer says so and ends its connection, for loads with one request a connection.
+ *
+ *   upstream PORT BODY_BYTES [close]
  */
 #define _GNU_SOURCE
 #include "net.h"
@@ -19,6 +21,7 @@ static unsigned owed[SOCKETS_MAX];
 
 static char *answer;
 static size_t answer_bytes;
+static int closes;
 
 static void make_answer(size_t body_bytes)
 {
@@ -27,8 +30,8 @@ static void make_answer(size_t body_bytes)
         die("malloc");
     int head = snprintf(answer, HEAD_BYTES_MAX,
                         "HTTP/1.1 200 OK\r\nServer: floor\r\nContent-Type: application/json\r\n"
-                        "Content-Length: %zu\r\n\r\n",
-                        body_bytes);
+                        "Content-Length: %zu\r\n%s\r\n",
+                        body_bytes, closes ? "Connection: close\r\n" : "");
     memset(answer + head, 'x', body_bytes);
     answer_bytes = (size_t)head + body_bytes;
 }
@@ -45,7 +48,7 @@ static unsigned heads_in(const char *bytes, size_t count)
     return heads;
 }
 
-/* Writes owed answers until the socket is full; returns 0 when the connection has failed. */
+/* Writes owed answers until the socket is full; returns 0 when the connection is over. */
 static int pay(int epoll, int socket)
 {
     int was_blocked = unsent_from[socket] > 0;
@@ -63,6 +66,8 @@ static int pay(int epoll, int socket)
         if (unsent_from[socket] == answer_bytes) {
             unsent_from[socket] = 0;
             owed[socket]--;
+            if (closes)
+                return 0;
         }
     }
     return 1;
@@ -70,8 +75,9 @@ static int pay(int epoll, int socket)
 
 int main(int count, char **words)
 {
-    if (count != 3) {
-        fprintf(stderr, "usage: %s PORT BODY_BYTES\n", words[0]);
+    closes = count == 4 && !strcmp(words[3], "close");
+    if (count != 3 && !closes) {
+        fprintf(stderr, "usage: %s PORT BODY_BYTES [close]\n", words[0]);
         return 2;
     }
     make_answer((size_t)atol(words[2]));

@@ -37,6 +37,8 @@ pub(crate) struct Exchange {
     pub(crate) sent_bytes: u64,
     /// The connection must not carry another request.
     pub(crate) close: bool,
+    /// The server said that it will close.
+    pub(crate) server_closes: bool,
 }
 
 /// Opens a connection.
@@ -169,6 +171,13 @@ async fn read_answer(
         let body_bytes = wire::skim_body(reader, buffer, head.framing, |_| ()).await?;
         // Bytes behind an answer that nobody asked for: the framing of this connection can't be trusted further.
         let close = head.close || switches || !buffer.is_empty();
-        return Ok(Exchange { status: head.status.as_u16(), interim, body_bytes, sent_bytes: 0, close });
+        return Ok(Exchange {
+            status: head.status.as_u16(),
+            interim,
+            body_bytes,
+            sent_bytes: 0,
+            close,
+            server_closes: head.close,
+        });
     }
 }

@@ -226,7 +226,8 @@ impl Tally {
     /// Ends the round; returns CPU time since the first measured answer.
     pub(crate) fn finish(&mut self) -> Duration {
         self.end_run_of_status();
-        if let Some(intervals) = &mut self.intervals {
+        // Letting go of the sender tells the main thread that no second will follow.
+        if let Some(mut intervals) = self.intervals.take() {
             intervals.send();
         }
         self.cpu_at_first.map_or(Duration::ZERO, |first| sys::thread_cpu_time().saturating_sub(first))

@@ -206,7 +206,7 @@ async fn one_request(
         sent_bytes: exchange.sent_bytes,
     });
     if exchange.close {
-        if last {
+        if last && exchange.server_closes {
             connection.await_close(deadline).await;
         }
         *open = None;

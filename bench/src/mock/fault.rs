@@ -290,7 +290,7 @@ mod tests {
         let faults: Vec<FaultRate> =
             ["drip=0.1", "garbage=0.2"].iter().map(|text| text.parse().unwrap()).collect();
         let mut rng = Rng::new(2);
-        let mut counts = [0, 0, 0];
+        let mut counts = [0i32; 3];
         for _ in 0..10_000 {
             match draw(&faults, &mut rng) {
                 Some(Fault::Drip) => counts[0] += 1,
@@ -299,7 +299,7 @@ mod tests {
             }
         }
         for (count, expected) in counts.iter().zip([1000, 2000, 7000]) {
-            assert!((*count as i32 - expected).abs() < 200, "{counts:?}");
+            assert!((*count - expected).abs() < 200, "{counts:?}");
         }
         assert!("drip=2".parse::<FaultRate>().is_err());
         assert!("drip=x".parse::<FaultRate>().is_err());

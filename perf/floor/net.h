@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -34,8 +35,10 @@ static inline struct sockaddr_in loopback(int port)
     return address;
 }
 
+/* Also makes a write to a peer that has gone an error and not the end of the process. */
 static inline int listen_on(int port)
 {
+    signal(SIGPIPE, SIG_IGN);
     int on = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     struct sockaddr_in address = loopback(port);
     if (listener < 0 || setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on))

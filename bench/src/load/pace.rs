@@ -201,7 +201,7 @@ mod tests {
     use crate::units::Rate;
 
     #[test]
-    fn open_starts_are_in_order_and_never_early() {
+    fn open_starts_are_all_made_and_never_early() {
         for choice in [DriverChoice::Auto, DriverChoice::Epoll] {
             let starts = block_on(pick(choice).unwrap(), async {
                 let start = Instant::now();
@@ -227,8 +227,11 @@ mod tests {
                 starts.take()
             })
             .unwrap();
+            // A connection that is free may overtake one that is being woken, so only the set is fixed.
+            let mut starts = starts;
+            starts.sort();
             assert_eq!(starts.len(), 200);
-            assert!(starts.is_sorted());
+            assert!(starts.windows(2).all(|pair| pair[1] - pair[0] == Duration::from_micros(500)));
         }
     }
 

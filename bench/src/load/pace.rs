@@ -92,10 +92,10 @@ impl Pace {
         }
     }
 
-    /// Takes all starts that are left and were due by `now`: those that no connection was free for.
-    pub(crate) fn take_unstarted(&self, now: Instant) -> Vec<Instant> {
-        let Kind::Open(open) = &self.kind else { return Vec::new() };
-        std::iter::from_fn(|| self.take_planned(open)).take_while(|planned| *planned <= now).collect()
+    /// Takes the next start that was due by `now` and that no connection was free for.
+    pub(crate) fn take_unstarted(&self, now: Instant) -> Option<Instant> {
+        let Kind::Open(open) = &self.kind else { return None };
+        self.take_planned(open).filter(|planned| *planned <= now)
     }
 
     fn take_planned(&self, open: &OpenPace) -> Option<Instant> {

@@ -118,9 +118,11 @@ async fn drive(
         }
     }
     let now = Instant::now();
-    let unstarted = shared.pace.take_unstarted(end.map_or(now, |end| end.min(now)));
     let mut tally = shared.tally.borrow_mut();
-    tally.unstarted(&unstarted, now);
+    let due_by = end.map_or(now, |end| end.min(now));
+    while let Some(planned) = shared.pace.take_unstarted(due_by) {
+        tally.unstarted(planned, now);
+    }
     let cpu = tally.finish();
     let blank = Tally::new(false, now, None, Arc::default(), None);
     Ok(WorkerReport { cpu, tally: std::mem::replace(&mut tally, blank) })

@@ -19,6 +19,7 @@ def machine():
         "cpu": model[1].strip() if model else "unknown",
         "cores": os.cpu_count(),
         "kernel": platform.release(),
+        "load_average_before": os.getloadavg()[0],
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
 
@@ -78,7 +79,8 @@ def head(about, versions, words):
     peers = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     return (
         f"# Side by side, {about['date']}\n\n"
-        f"{about['cpu']}, {about['cores']} cores, Linux {about['kernel']}. `{words}`\n\n"
+        f"{about['cpu']}, {about['cores']} cores, Linux {about['kernel']}. `{words}`. Load average before the run "
+        f"{about['load_average_before']:.1f}: above 0.5, others took part of the machine.\n\n"
         f"System under test on core 0, load and upstream on core 1. CPU is user and system time of all threads of the "
         f"system's processes. {peers}.\n"
     )

@@ -61,7 +61,8 @@ pub(crate) struct RoundResult {
     pub(crate) interim: u64,
     /// Requests that got no complete answer, by reason.
     pub(crate) errors: BTreeMap<String, u64>,
-    /// From the planned start (open loop) or from the send (closed loop) to the last byte.
+    /// To the last byte, from the planned start (open loop) or from when the connection was free to ask again (closed
+    /// loop); a connect that was needed is part of it.
     pub(crate) latency: Percentiles,
     /// From the send to the last byte; absent in a closed loop, where it is the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]

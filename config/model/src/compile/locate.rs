@@ -94,7 +94,13 @@ fn values(configuration: &Configuration, kind: Kind, owner: Pos) -> Vec<Effectiv
                 credential.value.explain("", credential.pos, &mut lines);
             }
         }
-        Kind::Version | Kind::Subscription | Kind::Target | Kind::Limit => {}
+        Kind::Version => {
+            let versions = file.services.value.iter().flat_map(|service| &service.versions.value);
+            for version in versions.filter(|version| version.version.pos == owner) {
+                version.value.explain("", version.pos, &mut lines);
+            }
+        }
+        Kind::Subscription | Kind::Target | Kind::Limit => {}
     }
     lines
 }

@@ -27,7 +27,8 @@ fn at_the_bound_and_over() {
             list.join(", ")
         )
     };
-    let cases: [(&str, &dyn Fn(usize) -> String, usize, &str); 5] = [
+    type Case<'c> = (&'c str, &'c dyn Fn(usize) -> String, usize, &'c str);
+    let cases: [Case<'_>; 5] = [
         ("name", &names, NAME_BYTES_MAX, "is not a name"),
         ("text", &texts, TEXT_BYTES_MAX, "is not a text"),
         ("limits", &limits, LIMITS_PER_OWNER_MAX, "33 limits on one owner"),

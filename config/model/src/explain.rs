@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::configuration::Configuration;
-use crate::inherit::{From, Standing, routes};
+use crate::inherit::{Inherited, Standing, routes};
 use crate::place::{At, Pos};
 use crate::read::{Effective, Read};
 
@@ -111,7 +111,7 @@ fn inherited(standing: &Standing<'_>, lines: &mut Vec<Effective>) {
 }
 
 /// A key that has parts, each with the level that wrote the whole.
-fn nested<T: Read>(from: &From<'_, T>, path: &str, lines: &mut Vec<Effective>) {
+fn nested<T: Read>(from: &Inherited<'_, T>, path: &str, lines: &mut Vec<Effective>) {
     let start = lines.len();
     from.at.value.explain(path, from.at.pos, lines);
     for line in &mut lines[start..] {

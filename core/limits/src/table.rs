@@ -62,7 +62,7 @@ impl NodePool {
     fn sets(&self, words: KeyWords) -> [u32; 2] {
         let sets = self.store.layout.sets as u128;
         [words.first, mix(words.first ^ words.second)]
-            .map(|hash| self.store.layout.set((u128::from(hash) * sets >> 64) as usize))
+            .map(|hash| self.store.layout.set(((u128::from(hash) * sets) >> 64) as usize))
     }
 
     fn lookup(&self, words: KeyWords) -> Option<u32> {

@@ -1,0 +1,163 @@
+//! One call under way: its record, its clock, and the moment at which the record is published.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use penstock_http::{Code, Method, RequestHead, Version};
+use penstock_ring::{Amend, AmendReason, CallRecord, CallStrings, Protocol};
+
+use crate::client::Client;
+use crate::sys;
+use crate::worker::Worker;
+
+/// A last send that takes longer than this is told by an amendment, in microseconds.
+pub const SLOW_SEND_US: u64 = 10_000;
+
+/// Numbers that both directions of a call change while they run.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Bytes read from the client.
+    pub bytes_in: Cell<u64>,
+    /// Bytes sent to the upstream.
+    pub upstream_out: Cell<u64>,
+    /// The request is with the upstream as a whole.
+    pub sent: Cell<bool>,
+    /// When it was, monotonic ns.
+    pub sent_ns: Cell<u64>,
+}
+
+/// A call.
+#[derive(Default)]
+pub struct Call {
+    /// What is remembered of it.
+    pub record: CallRecord,
+    /// See [`Counters`].
+    pub counters: Rc<Counters>,
+    /// Its id, for answers, upstream and record.
+    pub request_id: RequestId,
+    /// First byte, monotonic ns.
+    pub began_ns: u64,
+    /// Head complete, monotonic ns.
+    pub head_ns: u64,
+    /// The sequence under which the record was published.
+    published: Option<u64>,
+}
+
+impl Call {
+    /// Makes the call ready for a request whose head is complete.
+    pub fn begin(&mut self, client: &Client, head: &RequestHead, now_ns: u64) {
+        self.began_ns = client.began_ns;
+        self.head_ns = now_ns;
+        self.published = None;
+        let counters = &self.counters;
+        counters.bytes_in.set(head.head_len as u64);
+        counters.upstream_out.set(0);
+        counters.sent.set(false);
+        counters.sent_ns.set(0);
+        let record = &mut self.record;
+        record.reset();
+        record.time_ns = sys::wall_ns().saturating_sub(now_ns.saturating_sub(client.began_ns));
+        record.head_us = micros32(now_ns.saturating_sub(client.began_ns));
+        record.set_client(client.peer.addr);
+        record.listener = client.peer.listener.id.0;
+        record.protocol = match head.version {
+            Version::Http10 => Protocol::Http10,
+            Version::Http11 => Protocol::Http11,
+            Version::Http2 => Protocol::Http2,
+        }
+        .code();
+        record.method = method_code(head.method);
+        if client.requests == 1 {
+            record.flags |= penstock_ring::flag::CONNECTION_NEW;
+        }
+    }
+
+    /// Publishes the record. Called before the send that carries the answer's last byte is submitted, with the
+    /// bytes that will have been sent by then; so a call whose answer the client has whole is in the ring, whatever
+    /// becomes of this process.
+    pub fn publish(&mut self, worker: &Worker, strings: &CallStrings<'_>, bytes_out: u64) {
+        let now_ns = sys::monotonic_ns();
+        self.record.bytes_in = self.counters.bytes_in.get();
+        self.record.upstream_bytes_out = self.counters.upstream_out.get();
+        self.record.bytes_out = bytes_out;
+        self.record.duration_us = micros(now_ns.saturating_sub(self.began_ns));
+        let strings = CallStrings { request_id: self.request_id.as_bytes(), ..*strings };
+        self.published = worker.record(&mut self.record, &strings);
+    }
+
+    /// Whether the record has been published.
+    pub fn is_published(&self) -> bool {
+        self.published.is_some()
+    }
+
+    /// Tells what became of the last send, if that is worth telling: it failed, or it took long. `bytes_out` is
+    /// what was sent for sure.
+    pub fn sent_last(&mut self, worker: &Worker, began_ns: u64, failed: Option<Code>, bytes_out: u64) {
+        let Some(sequence) = self.published else { return };
+        let now_ns = sys::monotonic_ns();
+        let write_us = micros(now_ns.saturating_sub(began_ns));
+        if failed.is_none() && write_us < SLOW_SEND_US {
+            return;
+        }
+        worker.amend(&Amend {
+            sequence,
+            time_ns: sys::wall_ns(),
+            bytes_out,
+            duration_us: micros(now_ns.saturating_sub(self.began_ns)),
+            write_us: self.record.write_us + write_us,
+            code: failed.map_or(self.record.code, |code| code.id()),
+            reason: if failed.is_some() { AmendReason::SendFailed } else { AmendReason::SendSlow }.code(),
+            flags: if failed.is_some() { penstock_ring::flag::CLIENT_GONE } else { 0 },
+            ..Amend::default()
+        });
+    }
+}
+
+/// Whole microseconds.
+pub fn micros(ns: u64) -> u64 {
+    ns / 1000
+}
+
+/// Whole microseconds, as far as the record's field counts.
+pub fn micros32(ns: u64) -> u32 {
+    u32::try_from(ns / 1000).unwrap_or(u32::MAX)
+}
+
+fn method_code(method: Method) -> u8 {
+    penstock_ring::Method::from_bytes(method.as_str().as_bytes()).code()
+}
+
+/// A request id of bounded length.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestId {
+    bytes: [u8; RequestId::BYTES_MAX],
+    len: u8,
+}
+
+impl Default for RequestId {
+    fn default() -> Self {
+        Self { bytes: [0; Self::BYTES_MAX], len: 0 }
+    }
+}
+
+impl RequestId {
+    /// Bytes of the longest id that is kept.
+    pub const BYTES_MAX: usize = 128;
+
+    /// Takes the id over, cut to its bound.
+    pub fn set(&mut self, id: &[u8]) {
+        let len = id.len().min(Self::BYTES_MAX);
+        self.bytes[..len].copy_from_slice(&id[..len]);
+        self.len = len as u8;
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// The text; ids are visible ASCII.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}

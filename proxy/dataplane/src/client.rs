@@ -1,0 +1,207 @@
+//! A client's connection from accept to close: its heads are read here, its requests served in turn, and while it
+//! is idle it holds next to nothing.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Poll;
+
+use penstock_gate::spec::Listener;
+use penstock_http::{HeadLimits, Parsed, Refusal, RequestHead};
+
+use crate::buf::Buf;
+use crate::deadline::Action;
+use crate::exchange::{self, After, Scratch};
+use crate::stream::Stream;
+use crate::sys::{self, Side};
+use crate::worker::Worker;
+
+/// How long a connection without a request keeps its buffer, in nanoseconds; then it parks.
+pub const IDLE_RELEASE_NS: u64 = 2_000_000_000;
+/// Bytes of the buffer of a parked connection.
+pub const PARKED_BYTES: usize = 64;
+/// Bytes that are read and thrown away after an answer that ends a connection, so that the answer is not lost to
+/// a reset.
+pub const LINGER_BYTES_MAX: usize = 256 * 1024;
+/// How long that may take, in nanoseconds.
+pub const LINGER_NS: u64 = 1_000_000_000;
+
+/// What is known of a connection for as long as it lives.
+pub struct Peer {
+    /// The client's address; unspecified for a Unix socket.
+    pub addr: SocketAddr,
+    /// The listener it came in by.
+    pub listener: Rc<Listener>,
+}
+
+/// A client's connection.
+pub struct Client {
+    /// The socket.
+    pub stream: Stream,
+    /// Bytes that were read and not consumed.
+    pub pending: Buf,
+    /// Who it is.
+    pub peer: Peer,
+    /// Requests begun on it.
+    pub requests: u64,
+    /// When the first byte of the request at hand came, monotonic ns; 0 before that.
+    pub began_ns: u64,
+}
+
+enum Head {
+    Complete,
+    Refused(Refusal),
+    /// The connection ended, or came to nothing, between two requests.
+    Ended,
+    /// The connection ended within a head.
+    Cut,
+    TooSlow,
+    Idle,
+}
+
+/// Serves a connection to its end.
+pub async fn serve(worker: Rc<Worker>, mut client: Client) {
+    poll_fn(|cx| {
+        client.stream.read_timer.wakes(cx.waker().clone());
+        Poll::Ready(())
+    })
+    .await;
+    loop {
+        // Boxed, so that the task of a parked connection stays small.
+        match Box::pin(active(&worker, &mut client)).await {
+            Phase::Closed => return,
+            Phase::Parked => {}
+        }
+        let timeouts = client.peer.listener.timeouts;
+        let patience = if client.requests == 0 { timeouts.head } else { timeouts.keepalive };
+        let until_ns = sys::monotonic_ns() + (patience.as_nanos() as u64).saturating_sub(IDLE_RELEASE_NS);
+        client.stream.read_timer.arm(until_ns, Action::Shutdown(Side::Both));
+        let reader = &mut client.stream.reader;
+        reader.post(Buf::with_capacity(PARKED_BYTES));
+        let read = poll_fn(|cx| match reader.poll_read(cx) {
+            Poll::Pending if worker.closing_idle.get() => Poll::Ready(None),
+            read => read.map(Some),
+        });
+        let Some((Ok(1..), buf)) = read.await else { return };
+        let mut pending = worker.bufs.small();
+        pending.push(buf.bytes());
+        client.pending = pending;
+        client.began_ns = sys::monotonic_ns();
+    }
+}
+
+enum Phase {
+    Closed,
+    Parked,
+}
+
+async fn active(worker: &Rc<Worker>, client: &mut Client) -> Phase {
+    let mut scratch = worker.scratch();
+    let phase = requests(worker, client, &mut scratch).await;
+    worker.put_scratch(scratch);
+    worker.bufs.put(std::mem::take(&mut client.pending));
+    phase
+}
+
+async fn requests(worker: &Rc<Worker>, client: &mut Client, scratch: &mut Scratch) -> Phase {
+    loop {
+        let after = match read_head(worker, client, &mut scratch.head).await {
+            Head::Complete => exchange::serve(worker, client, scratch).await,
+            Head::Refused(refusal) => exchange::refuse_head(worker, client, scratch, refusal).await,
+            Head::TooSlow => exchange::refuse_slow_head(worker, client, scratch).await,
+            Head::Cut | Head::Ended => return Phase::Closed,
+            Head::Idle => return Phase::Parked,
+        };
+        client.began_ns = 0;
+        client.stream.write_timer.disarm();
+        match after {
+            After::Next => {}
+            After::Close => return Phase::Closed,
+            After::Linger => {
+                linger(worker, client).await;
+                return Phase::Closed;
+            }
+        }
+    }
+}
+
+/// Reads until a head is complete. One read stays posted from answer to head; it is cancelled only when the
+/// connection parks.
+async fn read_head(worker: &Worker, client: &mut Client, head: &mut RequestHead) -> Head {
+    let timeouts = client.peer.listener.timeouts;
+    let limits = HeadLimits::default();
+    let mut idle_until_ns = 0;
+    loop {
+        if !client.pending.is_empty() {
+            if client.began_ns == 0 {
+                client.began_ns = sys::monotonic_ns();
+            }
+            match head.parse(client.pending.bytes(), &limits) {
+                Ok(Parsed::Complete) => {
+                    client.stream.read_timer.disarm();
+                    return Head::Complete;
+                }
+                Ok(Parsed::Partial) => {}
+                Err(refusal) => return Head::Refused(refusal),
+            }
+            if client.pending.room() == 0 {
+                client.pending = worker.bufs.grow(std::mem::take(&mut client.pending));
+            }
+            let until_ns = client.began_ns + timeouts.head.as_nanos() as u64;
+            client.stream.read_timer.arm(until_ns, Action::Shutdown(Side::Read));
+        } else if worker.closing_idle.get() {
+            return Head::Ended;
+        } else if idle_until_ns == 0 {
+            let keepalive_ns = timeouts.keepalive.as_nanos() as u64;
+            idle_until_ns = sys::monotonic_ns() + IDLE_RELEASE_NS.min(keepalive_ns);
+            client.stream.read_timer.arm(idle_until_ns, Action::Wake);
+        }
+        let Stream { reader, read_timer, .. } = &mut client.stream;
+        if !reader.is_posted() {
+            let pending = std::mem::take(&mut client.pending);
+            reader.post(if pending.capacity() == 0 { worker.bufs.small() } else { pending });
+        }
+        let mut cancelled = false;
+        let (result, buf) = poll_fn(|cx| {
+            if let Poll::Ready(read) = reader.poll_read(cx) {
+                return Poll::Ready(read);
+            }
+            let leaves = client.began_ns == 0 && (read_timer.fired() || worker.closing_idle.get());
+            if leaves && !cancelled {
+                cancelled = true;
+                reader.cancel();
+                return reader.poll_read(cx);
+            }
+            Poll::Pending
+        })
+        .await;
+        client.pending = buf;
+        match result {
+            Ok(0) if client.pending.is_empty() => return Head::Ended,
+            Ok(0) if client.stream.read_timer.fired() => return Head::TooSlow,
+            Ok(0) => return Head::Cut,
+            Ok(_) => {}
+            Err(_) if cancelled && client.pending.is_empty() => {
+                return if worker.closing_idle.get() { Head::Ended } else { Head::Idle };
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Head::Cut,
+        }
+    }
+}
+
+/// Reads what the client still sends after its last answer, so that the answer reaches it.
+async fn linger(worker: &Worker, client: &mut Client) {
+    client.stream.shutdown(Side::Write);
+    client.stream.read_timer.arm(sys::monotonic_ns() + LINGER_NS, Action::Shutdown(Side::Both));
+    let mut left = LINGER_BYTES_MAX;
+    loop {
+        let (result, buf) = client.stream.reader.read(|| worker.bufs.small()).await;
+        worker.bufs.put(buf);
+        match result {
+            Ok(n) if n > 0 && n < left => left -= n,
+            _ => return,
+        }
+    }
+}

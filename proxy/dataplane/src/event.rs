@@ -1,0 +1,102 @@
+//! What workers tell people: rare events, sent to the control side, which prints them at a bounded rate.
+
+use std::fmt;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::driver::Driver;
+
+/// Events that may wait to be told; beyond that they are dropped.
+pub const EVENTS_MAX: usize = 4096;
+
+/// Something worth telling.
+#[derive(Debug)]
+pub enum Event {
+    /// A worker runs.
+    Started {
+        /// Which one.
+        worker: usize,
+        /// The driver it got.
+        driver: Driver,
+        /// The CPU it is pinned to, or why it is not.
+        pinned: Result<usize, String>,
+    },
+    /// A worker could not go on and has ended.
+    Ended {
+        /// Which one.
+        worker: usize,
+        /// Why.
+        why: String,
+    },
+    /// Accepting failed, for want of descriptors or memory; it is tried again.
+    AcceptFailed {
+        /// Which worker.
+        worker: usize,
+        /// What the operating system said.
+        why: String,
+    },
+    /// A listener has as many connections as it may.
+    ConnectionsFull {
+        /// Which worker.
+        worker: usize,
+        /// The bound.
+        connections_max: u32,
+    },
+    /// A request made the code panic; its connection was closed.
+    Panicked {
+        /// Which worker.
+        worker: usize,
+        /// The panic's message.
+        why: String,
+    },
+    /// A TLS handshake failed.
+    HandshakeFailed {
+        /// Which worker.
+        worker: usize,
+        /// Why.
+        why: String,
+    },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Started { worker, driver, pinned: Ok(cpu) } => {
+                write!(f, "worker {worker}: {driver}, cpu {cpu}")
+            }
+            Event::Started { worker, driver, pinned: Err(why) } => {
+                write!(f, "worker {worker}: {driver}, not pinned ({why})")
+            }
+            Event::Ended { worker, why } => write!(f, "worker {worker} ended: {why}"),
+            Event::AcceptFailed { worker, why } => write!(f, "worker {worker}: accepting fails: {why}"),
+            Event::ConnectionsFull { worker, connections_max } => write!(
+                f,
+                "worker {worker}: {connections_max} connections are open (listener limit connections_max); \
+                 new ones are closed"
+            ),
+            Event::Panicked { worker, why } => {
+                write!(f, "worker {worker}: a request panicked, its connection was closed: {why}")
+            }
+            Event::HandshakeFailed { worker, why } => {
+                write!(f, "worker {worker}: TLS handshake failed: {why}")
+            }
+        }
+    }
+}
+
+/// The workers' end.
+#[derive(Debug, Clone)]
+pub struct Events(Sender<Event>);
+
+impl Events {
+    /// Both ends.
+    pub fn channel() -> (Events, Receiver<Event>) {
+        let (sender, receiver) = bounded(EVENTS_MAX);
+        (Events(sender), receiver)
+    }
+
+    /// Tells an event; never waits.
+    pub fn tell(&self, event: Event) {
+        self.0.try_send(event).ok();
+    }
+}

@@ -1,0 +1,204 @@
+//! The few calls to the operating system that neither std nor the runtime offers: clocks, affinity, socket
+//! options, `shutdown` by descriptor. Knows nothing of requests. All `unsafe` of calls to libc stands here.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+/// Which side of a socket [`shutdown`] ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The read side: a pending read ends with 0 bytes, writes go on.
+    Read,
+    /// The write side: the peer sees the end of our bytes.
+    Write,
+    /// Both: every pending operation ends.
+    Both,
+}
+
+/// Ends one or both sides of the socket `fd`. Errors are of no use to any caller (the peer may be gone).
+pub fn shutdown(fd: RawFd, side: Side) {
+    let how = match side {
+        Side::Read => libc::SHUT_RD,
+        Side::Write => libc::SHUT_WR,
+        Side::Both => libc::SHUT_RDWR,
+    };
+    // SAFETY: shutdown(2) takes a plain integer and touches no memory of ours; a stale descriptor gives EBADF.
+    unsafe {
+        libc::shutdown(fd, how);
+    }
+}
+
+/// Makes the next `close` of `fd` send a reset instead of a FIN: the peer must not take a cut answer for a
+/// whole one.
+pub fn reset_on_close(fd: RawFd) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    set_option(fd, libc::SOL_SOCKET, libc::SO_LINGER, &linger).ok();
+}
+
+fn clock_ns(id: libc::clockid_t) -> u64 {
+    let mut ts = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `ts` is a valid, writable timespec; both clocks used here exist on every supported kernel.
+    unsafe {
+        libc::clock_gettime(id, &mut ts);
+    }
+    ts.tv_sec as u64 * 1_000_000_000 + ts.tv_nsec as u64
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, which all processes of one boot share. About 20 ns through the vDSO.
+pub fn monotonic_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC)
+}
+
+/// Nanoseconds since the Unix epoch.
+pub fn wall_ns() -> u64 {
+    clock_ns(libc::CLOCK_REALTIME)
+}
+
+/// 16 bytes from the kernel's random generator.
+pub fn random() -> [u8; 16] {
+    let mut bytes = [0u8; 16];
+    // SAFETY: `bytes` is valid for writes of its length. Short reads cannot happen below 256 bytes once the
+    // generator is seeded, which it is long before a server starts.
+    unsafe {
+        libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0);
+    }
+    bytes
+}
+
+/// The CPUs that this process may run on, ascending.
+pub fn allowed_cpus() -> Vec<usize> {
+    // SAFETY: an all-zero cpu_set_t is a valid empty set.
+    let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
+    // SAFETY: `set` is valid for writes of the size that is passed.
+    let r = unsafe { libc::sched_getaffinity(0, mem::size_of::<libc::cpu_set_t>(), &mut set) };
+    if r != 0 {
+        return vec![0];
+    }
+    // SAFETY: the index stays below CPU_SETSIZE and `set` was filled by the kernel.
+    (0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect()
+}
+
+/// Pins the calling thread to `cpu`.
+///
+/// # Errors
+/// What `sched_setaffinity(2)` says, for instance EINVAL for a CPU outside the cgroup's set.
+pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
+    if cpu >= libc::CPU_SETSIZE as usize {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: as above; CPU_SET is given an index below CPU_SETSIZE.
+    let set = unsafe {
+        let mut set: libc::cpu_set_t = mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        set
+    };
+    // SAFETY: `set` is valid for reads of the size that is passed; 0 is the calling thread.
+    match unsafe { libc::sched_setaffinity(0, mem::size_of::<libc::cpu_set_t>(), &set) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Gives the calling thread a lower priority (`nice` 0 to 19), for threads beside the workers.
+pub fn lower_priority(nice: i32) {
+    // SAFETY: gettid and setpriority take plain integers.
+    unsafe {
+        let tid = libc::syscall(libc::SYS_gettid) as libc::id_t;
+        libc::setpriority(libc::PRIO_PROCESS, tid, nice);
+    }
+}
+
+/// Raises the soft limit of open descriptors to the hard one and returns what is in force.
+pub fn raise_descriptor_limit() -> u64 {
+    let mut lim = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `lim` is valid for the reads and writes of both calls.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut lim) == 0 && lim.rlim_cur < lim.rlim_max {
+            lim.rlim_cur = lim.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &lim);
+            libc::getrlimit(libc::RLIMIT_NOFILE, &mut lim);
+        }
+    }
+    lim.rlim_cur
+}
+
+fn set_option<T>(fd: RawFd, level: i32, name: i32, value: &T) -> io::Result<()> {
+    // SAFETY: `value` is valid for reads of size_of::<T>() bytes; the kernel copies them.
+    let r = unsafe {
+        libc::setsockopt(fd, level, name, (value as *const T).cast(), mem::size_of::<T>() as libc::socklen_t)
+    };
+    if r == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Switches Nagle's algorithm off.
+pub fn set_nodelay(fd: RawFd) {
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, &1i32).ok();
+}
+
+/// Opens a listening TCP socket with SO_REUSEADDR, SO_REUSEPORT and TCP_NODELAY (accepted sockets inherit it).
+/// It is blocking, as io_uring wants it; the epoll driver changes that by itself.
+///
+/// # Errors
+/// What socket(2), bind(2) or listen(2) says.
+pub fn listen_tcp(addr: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
+    let family = if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    // SAFETY: plain integers in, a new descriptor out.
+    let raw = unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
+    if raw < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `raw` is a descriptor that we have just been given and that nobody else owns.
+    let fd = unsafe { OwnedFd::from_raw_fd(raw) };
+    set_option(raw, libc::SOL_SOCKET, libc::SO_REUSEADDR, &1i32)?;
+    set_option(raw, libc::SOL_SOCKET, libc::SO_REUSEPORT, &1i32)?;
+    set_nodelay(raw);
+    let bound = match addr {
+        SocketAddr::V4(a) => bind(raw, &sockaddr_v4(a)),
+        SocketAddr::V6(a) => {
+            set_option(raw, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &1i32)?;
+            bind(raw, &sockaddr_v6(a))
+        }
+    };
+    bound?;
+    // SAFETY: plain integers.
+    if unsafe { libc::listen(raw, backlog) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(fd)
+}
+
+fn bind<T>(fd: RawFd, addr: &T) -> io::Result<()> {
+    // SAFETY: `addr` is a socket address structure of size_of::<T>() bytes, read by the kernel only.
+    let r = unsafe { libc::bind(fd, (addr as *const T).cast(), mem::size_of::<T>() as libc::socklen_t) };
+    if r == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn sockaddr_v4(a: SocketAddrV4) -> libc::sockaddr_in {
+    libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: a.port().to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(a.ip().octets()) },
+        sin_zero: [0; 8],
+    }
+}
+
+fn sockaddr_v6(a: SocketAddrV6) -> libc::sockaddr_in6 {
+    libc::sockaddr_in6 {
+        sin6_family: libc::AF_INET6 as libc::sa_family_t,
+        sin6_port: a.port().to_be(),
+        sin6_flowinfo: a.flowinfo(),
+        sin6_addr: libc::in6_addr { s6_addr: a.ip().octets() },
+        sin6_scope_id: a.scope_id(),
+    }
+}
+
+/// The address that a TCP socket is bound to.
+///
+/// # Errors
+/// What getsockname(2) says.
+pub fn local_address(fd: std::os::fd::BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    std::net::TcpListener::from(fd.try_clone_to_owned()?).local_addr()
+}

@@ -1,0 +1,228 @@
+//! From the client to the upstream: the body of the request, then the watch for a client that goes away.
+
+use std::future::{pending, poll_fn};
+use std::io;
+use std::time::Duration;
+
+use penstock_http::Code;
+use penstock_http::body::{BodyReader, Then};
+
+use crate::buf::{Buf, BufPool};
+use crate::call::Counters;
+use crate::deadline::{Action, Timer};
+use crate::port::ReadPort;
+use crate::stream::Writer;
+use crate::sys::{self, Side};
+
+/// Before this has passed, no floor rate is asked of a body, in nanoseconds.
+pub const RATE_GRACE_NS: u64 = 10_000_000_000;
+
+/// Why the way up ended before the answer was complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The request is at fault; nothing more of it is read.
+    Refused(Code),
+    /// The client has closed its side or reset the connection.
+    ClientGone,
+}
+
+/// What of the body came with the head: judged before anything is sent upstream, sent with the head in one write,
+/// and kept for a second try.
+#[derive(Debug, Default)]
+pub struct FirstPiece {
+    /// Bytes to send behind the head.
+    pub bytes: Vec<u8>,
+    /// Bytes of content among them.
+    pub content: u64,
+}
+
+impl FirstPiece {
+    /// Takes it from the pending bytes.
+    ///
+    /// # Errors
+    /// The code of the answer to give: the body is malformed or too large.
+    pub fn take(&mut self, pending: &mut Buf, body: &mut BodyReader, bytes_max: Option<u64>) -> Result<(), Code> {
+        self.bytes.clear();
+        self.content = 0;
+        loop {
+            let relay = body.relay(pending.bytes()).map_err(|refusal| refusal.code)?;
+            self.content += relay.content as u64;
+            if is_too_large(body, self.content, bytes_max) {
+                return Err(Code::BodyTooLarge);
+            }
+            self.bytes.extend_from_slice(&pending.bytes()[..relay.forward]);
+            pending.consume(relay.forward + relay.skip);
+            match relay.then {
+                Then::Again => {}
+                Then::Trailers => {
+                    if let Some(trailers) = body.trailers() {
+                        trailers.write(&mut self.bytes);
+                    }
+                }
+                Then::NeedMore | Then::End => return Ok(()),
+            }
+        }
+    }
+}
+
+fn is_too_large(body: &BodyReader, content: u64, bytes_max: Option<u64>) -> bool {
+    bytes_max.is_some_and(|max| content.max(body.announced().unwrap_or(0)) > max)
+}
+
+/// The client's side of a call that is under way.
+pub struct Uplink<'a> {
+    /// Reads of the client.
+    pub reader: &'a mut dyn ReadPort,
+    /// Their deadline.
+    pub read_timer: &'a Timer,
+    /// Bytes that were read and belong to what follows the head.
+    pub pending: &'a mut Buf,
+    /// The upstream.
+    pub writer: &'a mut Writer,
+    /// The deadline of the upstream's socket.
+    pub upstream_timer: &'a Timer,
+    /// Where the body ends.
+    pub body: &'a mut BodyReader,
+    /// Buffers.
+    pub bufs: &'a BufPool,
+    /// Counters.
+    pub counters: &'a Counters,
+    /// Bytes of content that were sent with the head.
+    pub content: u64,
+    /// Rules of the route.
+    pub rules: BodyRules,
+}
+
+/// What a route asks of a request's body.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyRules {
+    /// Bytes of content at most.
+    pub bytes_max: Option<u64>,
+    /// Bytes a second at least, once [`RATE_GRACE_NS`] has passed.
+    pub rate_min: Option<u64>,
+    /// Between two reads of the client or writes to the upstream.
+    pub idle: Duration,
+}
+
+impl Uplink<'_> {
+    /// Sends what is left of the body, tells so in the counters, and then watches the client. Ends only when the
+    /// call cannot go on; dropping it is safe (reads stay posted in their port).
+    pub async fn run(mut self) -> Stop {
+        if !self.body.is_done() {
+            match self.send_body().await {
+                Ok(()) => {}
+                Err(Some(stop)) => return stop,
+                // The upstream takes no more; what it answers decides.
+                Err(None) => return pending().await,
+            }
+        }
+        self.counters.sent.set(true);
+        self.counters.sent_ns.set(sys::monotonic_ns());
+        self.watch().await
+    }
+
+    async fn send_body(&mut self) -> Result<(), Option<Stop>> {
+        let began_ns = sys::monotonic_ns();
+        let mut content = self.content;
+        loop {
+            let mut buf = std::mem::take(self.pending);
+            loop {
+                let relay = self.body.relay(buf.bytes()).map_err(|r| Some(Stop::Refused(r.code)))?;
+                content += relay.content as u64;
+                if is_too_large(self.body, content, self.rules.bytes_max) {
+                    return Err(Some(Stop::Refused(Code::BodyTooLarge)));
+                }
+                if relay.forward > 0 {
+                    buf = self.write(buf, relay.forward).await?;
+                }
+                buf.consume(relay.skip);
+                match relay.then {
+                    Then::Again => {}
+                    Then::Trailers => {
+                        let mut lines = Vec::new();
+                        if let Some(trailers) = self.body.trailers() {
+                            trailers.write(&mut lines);
+                        }
+                        let mut out = Buf::with_capacity(lines.len());
+                        out.push(&lines);
+                        self.write(out, lines.len()).await?;
+                    }
+                    Then::NeedMore => break,
+                    Then::End => {
+                        *self.pending = buf;
+                        return Ok(());
+                    }
+                }
+            }
+            if buf.capacity() != crate::buf::LARGE {
+                self.bufs.put(buf);
+                buf = self.bufs.large();
+            }
+            *self.pending = self.read(buf, began_ns, content).await?;
+        }
+    }
+
+    async fn write(&mut self, buf: Buf, n: usize) -> Result<Buf, Option<Stop>> {
+        let until_ns = sys::monotonic_ns() + self.rules.idle.as_nanos() as u64;
+        self.upstream_timer.arm(until_ns, Action::Shutdown(Side::Both));
+        let (result, buf) = self.writer.write(buf, n).await;
+        self.counters.upstream_out.set(self.counters.upstream_out.get() + n as u64);
+        match result {
+            Ok(()) => Ok(buf),
+            Err(_) => Err(None),
+        }
+    }
+
+    async fn read(&mut self, buf: Buf, began_ns: u64, content: u64) -> Result<Buf, Option<Stop>> {
+        let idle_ns = sys::monotonic_ns() + self.rules.idle.as_nanos() as u64;
+        let floor_ns = match self.rules.rate_min {
+            Some(rate) if rate > 0 => began_ns
+                .saturating_add(RATE_GRACE_NS)
+                .saturating_add(content.saturating_mul(1_000_000_000) / rate),
+            _ => u64::MAX,
+        };
+        self.read_timer.arm(idle_ns.min(floor_ns), Action::Shutdown(Side::Read));
+        if !self.reader.is_posted() {
+            self.reader.post(buf);
+        } else {
+            self.bufs.put(buf);
+        }
+        let reader = &mut *self.reader;
+        let (result, buf) = poll_fn(|cx| reader.poll_read(cx)).await;
+        match result {
+            Ok(n) if n > 0 => {
+                self.read_timer.disarm();
+                self.counters.bytes_in.set(self.counters.bytes_in.get() + n as u64);
+                Ok(buf)
+            }
+            _ if self.read_timer.fired() => {
+                let slow = floor_ns < idle_ns;
+                Err(Some(Stop::Refused(if slow { Code::BodyTooSlow } else { Code::BodyTimeout })))
+            }
+            _ => Err(Some(Stop::ClientGone)),
+        }
+    }
+
+    /// Keeps a read posted: it notices a client that goes away, and becomes the read of the next head.
+    async fn watch(self) -> Stop {
+        if !self.pending.is_empty() {
+            return pending().await; // the next request is here already
+        }
+        self.bufs.put(std::mem::take(self.pending));
+        self.read_timer.disarm();
+        if !self.reader.is_posted() {
+            self.reader.post(self.bufs.small());
+        }
+        loop {
+            let (result, buf) = poll_fn(|cx| self.reader.poll_read(cx)).await;
+            match result {
+                Ok(n) if n > 0 => {
+                    *self.pending = buf;
+                    return pending().await;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => self.reader.post(buf),
+                _ => return Stop::ClientGone,
+            }
+        }
+    }
+}

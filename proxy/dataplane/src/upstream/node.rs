@@ -1,0 +1,104 @@
+//! What all workers of the node share about a target: how many connections are open, where it is, whether it is
+//! healthy. Touched when a connection is opened or closed and when the control side learns something; a request
+//! on a pooled connection only reads.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, RwLock};
+
+use dashmap::DashMap;
+use penstock_gate::spec::{Target, TargetAddress, Uid};
+
+/// A target as the node sees it.
+#[derive(Debug)]
+pub struct NodeTarget {
+    open: AtomicU32,
+    healthy: AtomicBool,
+    addresses: RwLock<Arc<[SocketAddr]>>,
+}
+
+impl NodeTarget {
+    fn new(address: &TargetAddress) -> Self {
+        let addresses: Arc<[SocketAddr]> = match address {
+            TargetAddress::Ip(addr) => Arc::new([*addr]),
+            TargetAddress::Dns(..) | TargetAddress::Unix(_) => Arc::new([]),
+        };
+        Self { open: AtomicU32::new(0), healthy: AtomicBool::new(true), addresses: RwLock::new(addresses) }
+    }
+
+    /// Takes the place of one connection if fewer than `open_max` are open on the whole node.
+    pub fn reserve(self: &Arc<Self>, open_max: u32) -> Option<OpenPlace> {
+        let taken = self
+            .open
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < open_max).then_some(open + 1));
+        taken.ok().map(|_| OpenPlace(self.clone()))
+    }
+
+    /// Connections open or being opened, over all workers.
+    pub fn open(&self) -> u32 {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Whether the active checks hold it for fit.
+    pub fn healthy(&self) -> bool {
+        self.healthy.load(Ordering::Relaxed)
+    }
+
+    /// What an active check found out.
+    pub fn set_healthy(&self, healthy: bool) {
+        self.healthy.store(healthy, Ordering::Relaxed);
+    }
+
+    /// The addresses it is to be reached at; empty until its name has been resolved.
+    pub fn addresses(&self) -> Arc<[SocketAddr]> {
+        self.addresses.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    /// What the resolver found out.
+    pub fn set_addresses(&self, addresses: Vec<SocketAddr>) {
+        *self.addresses.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = addresses.into();
+    }
+}
+
+/// The place of one open connection, given back when dropped.
+#[derive(Debug)]
+pub struct OpenPlace(Arc<NodeTarget>);
+
+impl Drop for OpenPlace {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// All targets of the node, by their stable identity, so that counts and health outlive a reload.
+#[derive(Debug, Default)]
+pub struct NodeTargets {
+    targets: DashMap<Uid, Arc<NodeTarget>>,
+}
+
+impl NodeTargets {
+    /// The shared state of a target, made when it is asked for first.
+    pub fn get(&self, target: &Target) -> Arc<NodeTarget> {
+        self.targets.entry(target.uid).or_insert_with(|| Arc::new(NodeTarget::new(&target.address))).clone()
+    }
+
+    /// Forgets the targets that no configuration names any more; open connections keep theirs alive.
+    pub fn retain(&self, keep: impl Fn(Uid) -> bool) {
+        self.targets.retain(|uid, _| keep(*uid));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bounded_and_come_back() {
+        let target = Arc::new(NodeTarget::new(&TargetAddress::Unix("/x".into())));
+        let a = target.reserve(2).unwrap();
+        let _b = target.reserve(2).unwrap();
+        assert!(target.reserve(2).is_none());
+        drop(a);
+        assert!(target.reserve(2).is_some());
+    }
+}

@@ -1,0 +1,141 @@
+//! One worker's connections to one target: the idle ones, kept with a read posted (it becomes the read of the
+//! next answer and tells of an end or of stray bytes in between), and the requests that wait for one.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use crate::buf::BufPool;
+use crate::stream::Stream;
+use crate::upstream::node::OpenPlace;
+
+/// Requests of one worker that may wait for a connection to one target.
+pub const WAITERS_MAX: usize = 1024;
+
+/// A connection to a target, with no request on it or with exactly one.
+pub struct Connection {
+    /// The socket. While pooled, a read is posted.
+    pub stream: Stream,
+    /// Requests that it has carried.
+    pub requests: u64,
+    /// When it became idle, monotonic.
+    idle_since_ns: u64,
+    _place: OpenPlace,
+}
+
+impl Connection {
+    /// A new connection that holds a place under the target's cap.
+    pub fn new(stream: Stream, place: OpenPlace) -> Self {
+        Self { stream, requests: 0, idle_since_ns: 0, _place: place }
+    }
+
+    /// Whether nothing has come from the peer since its last answer. One poll of the posted read, no syscall
+    /// under io_uring.
+    fn is_quiet(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        matches!(self.stream.reader.poll_read(&mut cx), Poll::Pending)
+    }
+}
+
+/// A request that waits for a connection.
+#[derive(Default)]
+pub struct Waiter {
+    waker: RefCell<Option<Waker>>,
+    given: RefCell<Option<Connection>>,
+    woken: Cell<bool>,
+}
+
+impl Waiter {
+    /// Ready when a connection was handed over, or when one was closed and a new one may be tried (`None`).
+    pub fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Connection>> {
+        if let Some(connection) = self.given.borrow_mut().take() {
+            return Poll::Ready(Some(connection));
+        }
+        if self.woken.replace(false) {
+            return Poll::Ready(None);
+        }
+        *self.waker.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn wake(&self) {
+        self.woken.set(true);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The pool.
+#[derive(Default)]
+pub struct Pool {
+    idle: RefCell<Vec<Connection>>,
+    waiters: RefCell<VecDeque<Rc<Waiter>>>,
+}
+
+impl Pool {
+    /// The connection used last that is still alive.
+    pub fn take(&self) -> Option<Connection> {
+        loop {
+            let mut connection = self.idle.borrow_mut().pop()?;
+            if connection.is_quiet() {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Gives a clean connection back: to the one who waits longest, else to the idle ones.
+    pub fn put(&self, mut connection: Connection, bufs: &BufPool, now_ns: u64) {
+        if !connection.stream.reader.is_posted() {
+            connection.stream.reader.post(bufs.small());
+        }
+        connection.stream.read_timer.disarm();
+        connection.idle_since_ns = now_ns;
+        while let Some(waiter) = self.waiters.borrow_mut().pop_front() {
+            if Rc::strong_count(&waiter) == 1 {
+                continue; // whoever waited has gone
+            }
+            *waiter.given.borrow_mut() = Some(connection);
+            waiter.wake();
+            return;
+        }
+        self.idle.borrow_mut().push(connection);
+    }
+
+    /// A connection was closed: whoever waits longest may try to open one.
+    pub fn closed(&self) {
+        while let Some(waiter) = self.waiters.borrow_mut().pop_front() {
+            if Rc::strong_count(&waiter) > 1 {
+                waiter.wake();
+                return;
+            }
+        }
+    }
+
+    /// Joins the queue for a connection, unless it is full.
+    pub fn wait(&self) -> Option<Rc<Waiter>> {
+        let mut waiters = self.waiters.borrow_mut();
+        waiters.retain(|waiter| Rc::strong_count(waiter) > 1);
+        if waiters.len() >= WAITERS_MAX {
+            return None;
+        }
+        let waiter = Rc::new(Waiter::default());
+        waiters.push_back(waiter.clone());
+        Some(waiter)
+    }
+
+    /// Closes the idle connections that are dead or were idle since before `before_ns`.
+    pub fn sweep(&self, before_ns: u64) {
+        let mut kept = std::mem::take(&mut *self.idle.borrow_mut());
+        kept.retain_mut(|connection| connection.idle_since_ns >= before_ns && connection.is_quiet());
+        let mut idle = self.idle.borrow_mut();
+        kept.append(&mut idle);
+        *idle = kept;
+    }
+
+    /// Connections that lie idle.
+    pub fn idle_len(&self) -> usize {
+        self.idle.borrow().len()
+    }
+}

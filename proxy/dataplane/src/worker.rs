@@ -1,0 +1,431 @@
+//! A worker: one pinned thread with its own runtime, listeners, pools, buffers and ring. What is here is what its
+//! tasks share; nothing of it is shared with another thread but counters.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdTcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use monoio::net::{TcpListener, UnixListener};
+use penstock_gate::spec::{Address, Listener, Uid};
+use penstock_http::HttpDate;
+use penstock_ring::{Amend, CallRecord, CallStrings, RingWriter};
+
+use crate::buf::{Buf, BufPool};
+use crate::client::{self, Client, Peer};
+use crate::deadline::Wheel;
+use crate::driver::{self, Driver};
+use crate::event::{Event, Events};
+use crate::exchange::Scratch;
+use crate::ids::{self, RequestIds};
+use crate::mailbox::Inbox;
+use crate::stream::Stream;
+use crate::sys;
+use crate::upstream::Upstream;
+use crate::upstream::node::NodeTargets;
+
+/// Scratch sets that a worker keeps for reuse; one a connection with a request under way.
+pub const SCRATCH_KEPT_MAX: usize = 4096;
+/// How long a worker waits after a failed accept.
+pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(20);
+/// How often a worker says that it lives, sweeps its pools and returns idle leases.
+pub const TICK: Duration = Duration::from_millis(100);
+/// While draining, how long an idle connection may still bring a request, which is answered with
+/// `Connection: close`.
+pub const DRAIN_IDLE: Duration = Duration::from_millis(1000);
+
+/// Counters of one worker that other threads read. On cache lines of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct WorkerStats {
+    /// Monotonic ns of the last sign of life.
+    pub heartbeat_ns: AtomicU64,
+    /// Client connections open.
+    pub connections: AtomicU32,
+    /// Requests under way.
+    pub requests: AtomicU32,
+    /// Client connections accepted in all.
+    pub accepted: AtomicU64,
+    /// Requests that panicked.
+    pub panics: AtomicU64,
+}
+
+/// What the control side tells a worker.
+pub enum Command {
+    /// Serve this configuration from the next request on, and say so.
+    Configure(Served, Sender<Acknowledged>),
+    /// Serve a listener.
+    Listen(Arc<Listener>, OwnedFd),
+    /// Finish what is under way, answer with `Connection: close`, and end.
+    Drain,
+}
+
+/// A worker serves this revision; the configuration before it comes back to be freed by the control side.
+pub struct Acknowledged {
+    /// Which worker.
+    pub worker: usize,
+    /// The revision that it serves now.
+    pub revision: u64,
+}
+
+/// What a worker is started with.
+pub struct Start {
+    /// Its number, from 0.
+    pub index: usize,
+    /// The CPU to pin it to.
+    pub cpu: Option<usize>,
+    /// The driver to run on.
+    pub driver: Driver,
+    /// The configuration to begin with.
+    pub served: Served,
+    /// What all workers share about targets.
+    pub nodes: Arc<NodeTargets>,
+    /// Commands.
+    pub inbox: Inbox<Command>,
+    /// Where it tells events.
+    pub events: Events,
+    /// Its counters.
+    pub stats: Arc<WorkerStats>,
+    /// What is its own.
+    pub equipment: Equipment,
+}
+
+/// What a worker owns and gets from outside.
+pub struct Equipment {
+    /// Where it records calls; without one it serves on and records nothing.
+    pub ring: Option<RingWriter>,
+}
+
+/// What is served, and to whom.
+#[derive(Clone)]
+pub struct Served {
+    /// Routes, policies, upstreams.
+    pub snapshot: Arc<Snapshot>,
+}
+
+/// The configuration in force with what this worker keeps for its upstreams.
+pub struct Current {
+    /// What is served.
+    pub snapshot: Arc<Snapshot>,
+    /// This worker's side of `snapshot.upstreams`, in the same order.
+    pub upstreams: Vec<Rc<Upstream>>,
+}
+
+/// What the tasks of a worker share.
+pub struct Worker {
+    /// Its number.
+    pub index: usize,
+    /// What it runs on.
+    pub driver: Driver,
+    /// Buffers.
+    pub bufs: BufPool,
+    /// Deadlines.
+    pub wheel: Rc<Wheel>,
+    /// Events.
+    pub events: Events,
+    /// Counters.
+    pub stats: Arc<WorkerStats>,
+    /// Answers say `Connection: close`; the worker is about to end.
+    pub draining: Cell<bool>,
+    /// Idle connections are closed.
+    pub closing_idle: Cell<bool>,
+    nodes: Arc<NodeTargets>,
+    current: RefCell<Rc<Current>>,
+    upstreams: RefCell<HashMap<Uid, Rc<Upstream>>>,
+    scratch: RefCell<Vec<Scratch>>,
+    connections: Cell<u32>,
+    ring: RefCell<Option<RingWriter>>,
+    date: Cell<(u64, HttpDate)>,
+    ids: RequestIds,
+}
+
+/// What is served.
+pub struct Snapshot {
+    pub revision: u64,
+    pub upstreams: Vec<penstock_gate::spec::Upstream>,
+    pub listeners: Vec<Listener>,
+}
+
+/// Runs a worker on the calling thread until it has drained or its mailbox is closed.
+///
+/// # Errors
+/// When no runtime can be made.
+pub fn run(mut start: Start) -> std::io::Result<()> {
+    let pinned = match start.cpu {
+        None => Err("not asked for".to_owned()),
+        Some(cpu) => sys::pin_to_cpu(cpu).map(|()| cpu).map_err(|e| e.to_string()),
+    };
+    driver::run(start.driver, |driver| {
+        start.driver = driver;
+        start.events.tell(Event::Started { worker: start.index, driver, pinned });
+        async move {
+            let worker = Rc::new(Worker::new(&mut start));
+            worker.live(start.inbox).await;
+        }
+    })
+}
+
+impl Worker {
+    fn new(start: &mut Start) -> Self {
+        let worker = Self {
+            index: start.index,
+            driver: start.driver,
+            bufs: BufPool::default(),
+            wheel: Wheel::new(sys::monotonic_ns()),
+            events: start.events.clone(),
+            stats: start.stats.clone(),
+            draining: Cell::new(false),
+            closing_idle: Cell::new(false),
+            nodes: start.nodes.clone(),
+            current: RefCell::new(Rc::new(Current {
+                snapshot: start.served.snapshot.clone(),
+                upstreams: Vec::new(),
+            })),
+            upstreams: RefCell::new(HashMap::new()),
+            scratch: RefCell::new(Vec::new()),
+            connections: Cell::new(0),
+            ring: RefCell::new(start.equipment.ring.take()),
+            date: Cell::new((0, HttpDate::from_unix_seconds(0))),
+            ids: RequestIds::new(sys::random()),
+        };
+        worker.configure(start.served.clone());
+        worker
+    }
+
+    /// Takes commands until told to end, then waits for what is under way.
+    async fn live(self: Rc<Self>, inbox: Inbox<Command>) {
+        monoio::spawn(self.wheel.clone().run());
+        monoio::spawn(self.clone().tick());
+        let worker = self.clone();
+        inbox
+            .run(self.driver, move |command| match command {
+                Command::Configure(served, acknowledge) => {
+                    let revision = served.snapshot.revision;
+                    worker.configure(served);
+                    acknowledge.send(Acknowledged { worker: worker.index, revision }).ok();
+                    true
+                }
+                Command::Listen(listener, socket) => {
+                    worker.clone().listen(listener, socket);
+                    true
+                }
+                Command::Drain => false,
+            })
+            .await;
+        self.draining.set(true);
+        let grace = async {
+            while self.connections.get() > 0 {
+                monoio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if monoio::time::timeout(DRAIN_IDLE, grace).await.is_err() {
+            self.closing_idle.set(true);
+            self.wheel.wake_all();
+            while self.connections.get() > 0 {
+                monoio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+
+    fn configure(&self, served: Served) {
+        let snapshot = served.snapshot;
+        let mut known = self.upstreams.borrow_mut();
+        let upstreams = snapshot.upstreams.iter().map(|spec| match known.get(&spec.uid) {
+            Some(upstream) => {
+                upstream.reconfigure(spec, &self.nodes);
+                upstream.clone()
+            }
+            None => Rc::new(Upstream::new(spec, &self.nodes, self.index)),
+        });
+        let upstreams: Vec<_> = upstreams.collect();
+        *known = snapshot.upstreams.iter().map(|spec| spec.uid).zip(upstreams.iter().cloned()).collect();
+        *self.current.borrow_mut() = Rc::new(Current { snapshot, upstreams });
+    }
+
+    /// The date of now, formatted once a second.
+    pub fn date(&self) -> HttpDate {
+        let second = sys::wall_ns() / 1_000_000_000;
+        let (known, date) = self.date.get();
+        if known == second {
+            return date;
+        }
+        let date = HttpDate::from_unix_seconds(second);
+        self.date.set((second, date));
+        date
+    }
+
+    /// A new request id.
+    pub fn request_id(&self) -> [u8; ids::REQUEST_ID_BYTES] {
+        self.ids.next()
+    }
+
+    /// The configuration in force; a request keeps the one it began with.
+    pub fn current(&self) -> Rc<Current> {
+        self.current.borrow().clone()
+    }
+
+    /// A scratch set for a connection with a request under way.
+    pub fn scratch(&self) -> Scratch {
+        self.scratch.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Publishes a record and returns its sequence; `None` when there is no ring or it is full.
+    pub fn record(&self, record: &mut CallRecord, strings: &CallStrings<'_>) -> Option<u64> {
+        self.ring.borrow_mut().as_mut()?.append(record, strings).ok()
+    }
+
+    /// Publishes what became of a call after its record.
+    pub fn amend(&self, amend: &Amend) {
+        if let Some(ring) = self.ring.borrow_mut().as_mut() {
+            ring.amend(amend).ok(); // a full ring counts what it drops
+        }
+    }
+
+    /// Gives a scratch set back.
+    pub fn put_scratch(&self, scratch: Scratch) {
+        let mut kept = self.scratch.borrow_mut();
+        if kept.len() < SCRATCH_KEPT_MAX {
+            kept.push(scratch);
+        }
+    }
+
+    async fn tick(self: Rc<Self>) {
+        loop {
+            let now_ns = sys::monotonic_ns();
+            self.stats.heartbeat_ns.store(now_ns, Ordering::Relaxed);
+            if let Some(ring) = self.ring.borrow_mut().as_mut() {
+                ring.heartbeat(now_ns);
+            }
+            for upstream in self.upstreams.borrow().values() {
+                upstream.sweep(now_ns);
+            }
+            monoio::time::sleep(TICK).await;
+        }
+    }
+
+    fn listen(self: Rc<Self>, listener: Arc<Listener>, socket: OwnedFd) {
+        let listener = Rc::new(Listener::clone(&listener));
+        let nonblocking = self.driver.wants_nonblocking();
+        match &listener.address {
+            Address::Tcp(_) => {
+                let socket = StdTcpListener::from(socket);
+                socket.set_nonblocking(nonblocking).ok();
+                if let Ok(socket) = TcpListener::from_std(socket) {
+                    monoio::spawn(self.accept_tcp(listener, socket));
+                }
+            }
+            Address::Unix(_) => {
+                let socket = StdUnixListener::from(socket);
+                socket.set_nonblocking(nonblocking).ok();
+                if let Ok(socket) = UnixListener::from_std(socket) {
+                    monoio::spawn(self.accept_unix(listener, socket));
+                }
+            }
+        }
+    }
+
+    async fn accept_tcp(self: Rc<Self>, listener: Rc<Listener>, socket: TcpListener) {
+        while !self.closing_idle.get() {
+            match socket.accept().await {
+                Ok((stream, addr)) => {
+                    let stream = Stream::tcp(stream, &self.wheel, true);
+                    self.clone().admit(stream, Peer { addr, listener: listener.clone() });
+                }
+                Err(error) if self.may_accept_again(&error).await => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    async fn accept_unix(self: Rc<Self>, listener: Rc<Listener>, socket: UnixListener) {
+        let addr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        while !self.closing_idle.get() {
+            match socket.accept().await {
+                Ok((stream, _)) => {
+                    let stream = Stream::unix(stream, &self.wheel, true);
+                    self.clone().admit(stream, Peer { addr, listener: listener.clone() });
+                }
+                Err(error) if self.may_accept_again(&error).await => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Whether a failed accept may be tried again: yes, but for a listening socket that was shut down.
+    async fn may_accept_again(&self, error: &std::io::Error) -> bool {
+        match error.raw_os_error() {
+            Some(libc::EINVAL | libc::EBADF) => return false,
+            Some(libc::ECONNABORTED | libc::EINTR) => return true,
+            _ => {}
+        }
+        self.events.tell(Event::AcceptFailed { worker: self.index, why: error.to_string() });
+        monoio::time::sleep(ACCEPT_BACKOFF).await;
+        true
+    }
+
+    fn admit(self: Rc<Self>, stream: Stream, peer: Peer) {
+        let connections_max = peer.listener.limits.connections_max;
+        if self.connections.get() >= connections_max {
+            self.events.tell(Event::ConnectionsFull { worker: self.index, connections_max });
+            return;
+        }
+        self.stats.accepted.fetch_add(1, Ordering::Relaxed);
+        let open = OpenConnection::new(self.clone());
+        let client = Client { stream, pending: Buf::default(), peer, requests: 0, began_ns: 0 };
+        monoio::spawn(async move {
+            let worker = open.0.clone();
+            contained(&worker, client::serve(worker.clone(), client)).await;
+            drop(open);
+        });
+    }
+}
+
+/// Counts a connection for as long as it lives.
+struct OpenConnection(Rc<Worker>);
+
+impl OpenConnection {
+    fn new(worker: Rc<Worker>) -> Self {
+        worker.connections.set(worker.connections.get() + 1);
+        worker.stats.connections.store(worker.connections.get(), Ordering::Relaxed);
+        Self(worker)
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get() - 1);
+        self.0.stats.connections.store(self.0.connections.get(), Ordering::Relaxed);
+    }
+}
+
+/// Runs a connection's task; a panic in it ends that connection and nothing else.
+async fn contained(worker: &Worker, task: impl Future<Output = ()>) {
+    let mut task = pin!(task);
+    let caught = std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(|()| None),
+        Err(panic) => Poll::Ready(Some(panic)),
+    })
+    .await;
+    if let Some(panic) = caught {
+        worker.stats.panics.fetch_add(1, Ordering::Relaxed);
+        worker.events.tell(Event::Panicked { worker: worker.index, why: panic_message(&*panic) });
+    }
+}
+
+/// What a panic said.
+pub fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").to_owned()
+}

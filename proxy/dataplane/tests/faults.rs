@@ -1,0 +1,167 @@
+//! Upstreams that fail in every way, and what the client gets: a defined answer, or a reset where one has begun.
+
+mod support;
+
+use std::time::Duration;
+
+use penstock_dataplane::driver::Choice;
+use support::{Answer, Conn, DRIVERS, Gateway, Upstream, listener_spec, upstream_spec};
+
+fn ask(driver: Choice, script: impl Fn(&mut Conn) + Send + Sync + 'static) -> Option<Answer> {
+    let upstream = Upstream::start(script);
+    let mut spec = upstream_spec(upstream.addr);
+    spec.timeouts.first_byte = Duration::from_millis(200);
+    spec.timeouts.idle = Duration::from_millis(200);
+    let gateway = Gateway::with(driver, spec, listener_spec());
+    let mut client = gateway.client();
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n").answer()
+}
+
+#[test]
+fn before_the_answer_has_begun_each_fault_has_its_code() {
+    type Script = fn(&mut Conn);
+    let cases: [(&str, u16, Script); 9] = [
+        ("upstream_closed_early", 502, |conn| drop(conn.request())),
+        ("upstream_reset", 502, |conn| {
+            conn.request();
+            conn.reset();
+        }),
+        ("upstream_closed_early", 502, |conn| {
+            conn.request();
+            conn.write(b"HTTP/1.1 200 OK\r\nConte");
+        }),
+        ("upstream_bad_response", 502, |conn| {
+            conn.request();
+            conn.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n");
+        }),
+        ("upstream_bad_response", 502, |conn| {
+            conn.request();
+            conn.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab");
+        }),
+        ("upstream_bad_response", 502, |conn| {
+            conn.request();
+            conn.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+        }),
+        ("upstream_first_byte_timeout", 504, |conn| {
+            conn.request();
+            conn.sees_end();
+        }),
+        ("upstream_first_byte_timeout", 504, |conn| {
+            conn.request();
+            conn.write(b"HTTP/1.1 200 OK\r\n");
+            conn.sees_end();
+        }),
+        ("upstream_head_too_large", 502, |conn| {
+            conn.request();
+            conn.write(b"HTTP/1.1 200 OK\r\nX: ");
+            while conn.write(&[b'x'; 1000]) {}
+        }),
+    ];
+    for driver in DRIVERS {
+        for (n, (code, status, script)) in cases.iter().enumerate() {
+            let answer = ask(driver, *script).unwrap_or_else(|| panic!("case {n}: no answer"));
+            assert_eq!((answer.code().as_str(), answer.status()), (*code, *status), "case {n} on {driver:?}");
+        }
+    }
+}
+
+#[test]
+fn after_it_has_begun_the_client_never_takes_a_part_for_the_whole() {
+    type Script = fn(&mut Conn);
+    let cases: [Script; 4] = [
+        |conn| {
+            conn.request();
+            conn.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
+        },
+        |conn| {
+            conn.request();
+            conn.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+        },
+        |conn| {
+            conn.request();
+            conn.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+            conn.write(b"zz\r\n");
+            conn.sees_end();
+        },
+        |conn| {
+            conn.request();
+            conn.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
+            conn.sees_end();
+        },
+    ];
+    for driver in DRIVERS {
+        for (n, script) in cases.iter().enumerate() {
+            // A fault that is seen before the first byte has gone out still gets its answer.
+            let answer = ask(driver, *script);
+            assert!(answer.as_ref().is_none_or(|a| a.status() == 502), "case {n} on {driver:?}: {answer:?}");
+        }
+    }
+}
+
+#[test]
+fn an_upstream_that_does_not_listen() {
+    for driver in DRIVERS {
+        let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let gateway = Gateway::with(driver, upstream_spec(gone), listener_spec());
+        let mut client = gateway.client();
+        for _ in 0..3 {
+            let answer = client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").answer().unwrap();
+            assert_eq!(answer.code(), "upstream_connect_failed");
+        }
+    }
+}
+
+#[test]
+fn a_pooled_connection_that_died_costs_no_request() {
+    for driver in DRIVERS {
+        // Closes each connection after its first answer.
+        let upstream = Upstream::start(|conn| {
+            conn.request();
+            conn.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        });
+        let gateway = Gateway::start(driver, &upstream);
+        let mut client = gateway.client();
+        for n in 0..20 {
+            let answer = client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").answer().unwrap();
+            assert_eq!(answer.status(), 200, "request {n} on {driver:?}");
+        }
+    }
+}
+
+#[test]
+fn stray_bytes_after_an_answer_poison_the_connection() {
+    for driver in DRIVERS {
+        let upstream = Upstream::start(|conn| {
+            while conn.request().is_some() {
+                conn.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+            }
+        });
+        let gateway = Gateway::start(driver, &upstream);
+        let mut client = gateway.client();
+        for _ in 0..5 {
+            let answer = client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").answer().unwrap();
+            assert_eq!(answer.body, b"ok");
+        }
+    }
+}
+
+#[test]
+fn waiting_for_a_connection_is_bounded() {
+    for driver in DRIVERS {
+        let upstream = Upstream::start(|conn| {
+            conn.request();
+            conn.sees_end();
+        });
+        let mut spec = upstream_spec(upstream.addr);
+        spec.pool.per_target_max = 1;
+        spec.pool.wait = Duration::from_millis(100);
+        let gateway = Gateway::with(driver, spec, listener_spec());
+        let mut first = gateway.client();
+        first.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        while upstream.connections() == 0 {
+            std::thread::yield_now();
+        }
+        let answer = gateway.client().send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").answer().unwrap();
+        assert_eq!(answer.code(), "pool_exhausted");
+    }
+}

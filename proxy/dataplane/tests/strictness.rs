@@ -1,0 +1,79 @@
+//! Every row of the codec's strictness table once more, through a running gateway: the right code comes back, the
+//! connection ends, and nothing of a refused request reaches the upstream.
+
+mod support;
+
+use penstock_dataplane::buf::SMALL;
+use support::{DRIVERS, Gateway, Upstream, listener_spec, upstream_spec};
+
+const ROWS: &str = include_str!("../../../core/http/tests/data/strictness.txt");
+
+/// The bytes of a row: see the head of the file.
+fn bytes(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        if c == '{' {
+            let (repeated, after) = rest[1..].split_once('}').expect("a closing brace");
+            let (unit, times) = repeated.rsplit_once('*').expect("a count");
+            let unit = bytes(unit);
+            (0..times.parse::<usize>().expect("a number")).for_each(|_| out.extend_from_slice(&unit));
+            rest = after;
+            continue;
+        }
+        if c != '\\' {
+            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            rest = &rest[c.len_utf8()..];
+            continue;
+        }
+        let code = rest.as_bytes()[1];
+        rest = &rest[2..];
+        out.push(match code {
+            b'r' => b'\r',
+            b'n' => b'\n',
+            b't' => b'\t',
+            b'0' => 0,
+            b'\\' => b'\\',
+            b'x' => {
+                let (hex, after) = rest.split_at(2);
+                rest = after;
+                u8::from_str_radix(hex, 16).expect("two hex digits")
+            }
+            other => panic!("unknown escape {}", char::from(other)),
+        });
+    }
+    out
+}
+
+#[test]
+fn every_refused_row_is_refused_and_never_arrives() {
+    let rows: Vec<_> = ROWS
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| {
+            let mut parts = line.splitn(3, " | ");
+            let mut next = || parts.next().expect("three parts");
+            (next(), next(), bytes(next()))
+        })
+        .filter(|(_, expected, _)| *expected != "ok")
+        .collect();
+    assert!(rows.len() > 100, "the table holds {} refusals", rows.len());
+    for driver in DRIVERS {
+        let upstream = Upstream::fixed(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        let gateway = Gateway::with(driver, upstream_spec(upstream.addr), listener_spec());
+        for (name, expected, message) in &rows {
+            let mut client = gateway.client();
+            client.send(message);
+            let answer = client.answer().unwrap_or_else(|| panic!("{name}: no answer on {driver:?}"));
+            assert_eq!(answer.code(), *expected, "{name} on {driver:?}");
+            assert!(client.is_closed(), "{name}: the connection lives on");
+            let arrived = std::mem::take(&mut *upstream.received.lock().expect("no panic"));
+            if message.len() <= SMALL && *expected != "bad_trailer" {
+                assert!(arrived.is_empty(), "{name}: something of it arrived");
+            } else {
+                // Its fault lies beyond what came with the head: the body was on its way already.
+                assert!(!arrived.ends_with(b"0\r\n\r\n"), "{name}: it arrived whole");
+            }
+        }
+    }
+}

@@ -222,7 +222,7 @@ impl Shard {
                 }
                 Taking::Short(short) => {
                     self.return_lease(at, pool_ns);
-                    return self.short(at, place, applied, short, permits);
+                    return self.short(at, place, applied, short);
                 }
                 Taking::Gone => self.cache.entry(at).keys = KeyWords { first: 0, second: 0 },
                 Taking::Busy => return Err(unavailable(place)),
@@ -405,14 +405,12 @@ impl Shard {
         place: u8,
         applied: &Applied<'_>,
         short: Short,
-        permits: &mut Permits,
     ) -> Result<Decided, Refusal> {
         let rule = &applied.limit.rule;
         let window_ns = self.cache.entry(at).window_ns;
         let standing =
             Standing { index: place, remaining: 0, limit: rule.burst, reset_ns: short.wait_ns, window_ns };
         if rule.soft {
-            debug_assert!(permits.is_empty() || rule.kind != Kind::Concurrent);
             return Ok(Decided { standing, exceeded: true });
         }
         let (kind, retry_after_ns) = match rule.method {

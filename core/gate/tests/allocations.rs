@@ -51,7 +51,7 @@ fn a_warm_decision_allocates_nothing() {
         assert!(worker.decide());
     }
     assert_eq!(allocations() - before, 0);
-    let text = vec![0_u8; 10];
-    assert_eq!((allocations() - before, text.len()), (1, 10), "the counter counts");
+    let boxed = Box::new(allocations());
+    assert_eq!(allocations() - before, 1, "the counter counts {boxed}");
     assert_eq!(worker.snapshot().routes().len(), 100);
 }

@@ -143,7 +143,8 @@ impl BodyReader {
         self.framing == BodyFraming::UntilClose || self.is_done()
     }
 
-    /// Content bytes that are known to come still or to have been announced, beyond those read; for body limits.
+    /// Content bytes that the framing has announced so far, those already read among them, for a limit on the body;
+    /// `None` where only the end of the connection tells.
     pub fn announced(&self) -> Option<u64> {
         match self.framing {
             BodyFraming::None => Some(0),

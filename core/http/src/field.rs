@@ -156,6 +156,15 @@ impl FieldId {
         }
     }
 
+    /// Whether a name is one that only the gateway or its framing may set, spelled with `_` for `-`.
+    ///
+    /// CGI-like upstreams see no difference between `X_Forwarded_For` and `X-Forwarded-For`, so such a field would
+    /// slip past whoever set, dropped or judged the real one. Costs a scan of the name when there is no `_` in it.
+    #[inline]
+    pub fn is_imitated(name: &[u8]) -> bool {
+        memchr::memchr(b'_', name).is_some() && imitates(name)
+    }
+
     /// The name in its usual case; empty for [`FieldId::Other`].
     pub const fn name(self) -> &'static str {
         NAMES[self as usize]
@@ -165,6 +174,20 @@ impl FieldId {
     pub const fn all() -> &'static [FieldId] {
         IDS
     }
+}
+
+fn imitates(name: &[u8]) -> bool {
+    const NAME_BYTES_MAX: usize = 32;
+    const GUARDED: FieldSet =
+        FieldSet::FRAMING.union(FieldSet::FORWARDING).union(FieldSet::ASSERTED).with(FieldId::Host);
+    const OURS: &[u8] = b"x-penstock-";
+    let mut spelled = [0; NAME_BYTES_MAX];
+    let len = name.len().min(NAME_BYTES_MAX);
+    for (to, &from) in spelled.iter_mut().zip(name) {
+        *to = if from == b'_' { b'-' } else { from.to_ascii_lowercase() };
+    }
+    let spelled = &spelled[..len];
+    spelled.starts_with(OURS) || (name.len() == len && GUARDED.contains(FieldId::lookup(spelled)))
 }
 
 const SLOT_BITS: u32 = 10;
@@ -198,13 +221,21 @@ const fn slots() -> [FieldId; SLOT_COUNT] {
 
 /// A set of [`FieldId`]s in 128 bits; every operation is a few instructions and const.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FieldSet(u128);
+pub struct FieldSet([u64; 2]);
 
 const _: () = assert!(FieldId::COUNT <= 128);
 
+const fn word(id: FieldId) -> usize {
+    id as usize >> 6 & 1
+}
+
+const fn bit(id: FieldId) -> u64 {
+    1 << (id as u32 & 63)
+}
+
 impl FieldSet {
     /// No field.
-    pub const EMPTY: FieldSet = FieldSet(0);
+    pub const EMPTY: FieldSet = FieldSet([0; 2]);
 
     /// Fields that concern one connection only and are never relayed (RFC 9110 section 7.6.1), with
     /// the framing field `Transfer-Encoding`. What `Connection` lists comes on top, field by field.
@@ -234,6 +265,14 @@ impl FieldSet {
         FieldId::XRealIp,
     ]);
 
+    /// Fields by which the gateway tells an upstream who calls; to be dropped from what a caller sends.
+    pub const ASSERTED: FieldSet = FieldSet::of(&[
+        FieldId::XPenstockApp,
+        FieldId::XPenstockTenant,
+        FieldId::XPenstockUser,
+        FieldId::XPenstockRoute,
+    ]);
+
     /// The set of these ids.
     pub const fn of(ids: &[FieldId]) -> FieldSet {
         let mut set = FieldSet::EMPTY;
@@ -248,36 +287,40 @@ impl FieldSet {
     /// This set and one more id.
     #[must_use]
     pub const fn with(self, id: FieldId) -> FieldSet {
-        FieldSet(self.0 | 1 << id as u32)
+        let mut words = self.0;
+        words[word(id)] |= bit(id);
+        FieldSet(words)
     }
 
     /// This set without an id.
     #[must_use]
     pub const fn without(self, id: FieldId) -> FieldSet {
-        FieldSet(self.0 & !(1 << id as u32))
+        let mut words = self.0;
+        words[word(id)] &= !bit(id);
+        FieldSet(words)
     }
 
     /// What is in either set.
     #[must_use]
     pub const fn union(self, other: FieldSet) -> FieldSet {
-        FieldSet(self.0 | other.0)
+        FieldSet([self.0[0] | other.0[0], self.0[1] | other.0[1]])
     }
 
     /// What is in both sets.
     #[must_use]
     pub const fn intersection(self, other: FieldSet) -> FieldSet {
-        FieldSet(self.0 & other.0)
+        FieldSet([self.0[0] & other.0[0], self.0[1] & other.0[1]])
     }
 
     /// Whether the id is in the set.
     #[inline]
     pub const fn contains(self, id: FieldId) -> bool {
-        self.0 >> id as u32 & 1 == 1
+        self.0[word(id)] & bit(id) != 0
     }
 
     /// Whether the set is empty.
     pub const fn is_empty(self) -> bool {
-        self.0 == 0
+        self.0[0] | self.0[1] == 0
     }
 }
 
@@ -301,6 +344,22 @@ mod tests {
     fn near_misses_are_other() {
         for name in ["", "x", "Hos", "Hust", "Content\rLength", "X_Api_Key", "Content-Lengti"] {
             assert_eq!(FieldId::lookup(name.as_bytes()), FieldId::Other, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_imitate_a_guarded_one() {
+        for name in [
+            "Transfer_Encoding",
+            "content_length",
+            "X_Forwarded-For",
+            "X_REAL_IP",
+            "x_penstock_anything_at_all_and_more",
+        ] {
+            assert!(FieldId::is_imitated(name.as_bytes()), "{name}");
+        }
+        for name in ["Transfer-Encoding", "api_key", "x_api_key", "user_agent", "X_Forwarded_Fox", "_", ""] {
+            assert!(!FieldId::is_imitated(name.as_bytes()), "{name}");
         }
     }
 

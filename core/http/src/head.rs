@@ -133,7 +133,8 @@ pub struct Field {
     pub value: Span,
     /// The id of the name.
     pub id: FieldId,
-    /// Not to be relayed: named in `Connection`, or marked by [`FieldTable::drop_name`].
+    /// Not to be relayed: named in `Connection`, imitating a guarded name ([`FieldId::is_imitated`]), or marked by
+    /// [`FieldTable::drop_name`].
     pub dropped: bool,
 }
 
@@ -305,7 +306,11 @@ impl FieldTable {
         let value_end = value_start + value.len();
         let name_span = Span::between(start, start + name.len()).ok_or(TableFull)?;
         let value_span = Span::between(value_start, value_end).ok_or(TableFull)?;
-        self.push(name_span, value_span, FieldId::lookup(name), value_end + 2)?;
+        let id = FieldId::lookup(name);
+        self.push(name_span, value_span, id, value_end + 2)?;
+        if id == FieldId::Other && FieldId::is_imitated(name) {
+            self.drop_at(self.len() - 1);
+        }
         buf.extend_from_slice(name);
         buf.extend_from_slice(b": ");
         buf.extend_from_slice(value);

@@ -56,12 +56,11 @@ pub fn normalise<'a>(path: &'a [u8], policy: &PathPolicy, out: &'a mut Vec<u8>) 
     Ok(out)
 }
 
-const PLAIN: u8 = 0;
 const SLASH: u8 = 1;
 /// Suspect behind a slash only.
 const DOT: u8 = 2;
-const SUSPECT: u8 = 3;
-const ILLEGAL: u8 = 4;
+const SUSPECT: u8 = 4;
+const ILLEGAL: u8 = 8;
 
 const CLASSES: [u8; 256] = {
     let mut table = [ILLEGAL; 256];
@@ -72,7 +71,7 @@ const CLASSES: [u8; 256] = {
             b'.' => DOT,
             b'%' | b'\\' => SUSPECT,
             b'?' => ILLEGAL,
-            byte if is_target_byte(byte) => PLAIN,
+            byte if is_target_byte(byte) => 0,
             _ => ILLEGAL,
         };
         b += 1;
@@ -80,22 +79,24 @@ const CLASSES: [u8; 256] = {
     table
 };
 
-/// One scan: true if the path needs no second look. Judges the bytes of the whole path in any case.
+/// One scan without branches: true if the path needs no second look. Judges the bytes of the whole path in any case.
 #[inline]
 fn is_normal(path: &[u8]) -> Result<bool, Refusal> {
-    let mut normal = true;
-    let mut before = PLAIN;
-    for (at, &b) in path.iter().enumerate() {
+    let mut seen = 0;
+    let mut behind_slash = 0;
+    let mut before = 0;
+    for &b in path {
         let class = CLASSES[usize::from(b)];
-        match class {
-            PLAIN => {}
-            SLASH | DOT => normal &= before != SLASH,
-            SUSPECT => normal = false,
-            _ => return refuse(Code::BadTarget, "the path holds a byte that no URI holds", at),
-        }
+        seen |= class;
+        // a slash or a dot behind a slash leaves the SLASH bit here
+        behind_slash |= (class | class >> 1) & before;
         before = class;
     }
-    Ok(normal)
+    if seen & ILLEGAL != 0 {
+        let at = path.iter().position(|&b| CLASSES[usize::from(b)] == ILLEGAL).unwrap_or_default();
+        return refuse(Code::BadTarget, "the path holds a byte that no URI holds", at);
+    }
+    Ok(seen & SUSPECT == 0 && behind_slash & SLASH == 0)
 }
 
 fn rewrite(path: &[u8], policy: &PathPolicy, out: &mut Vec<u8>) -> Result<(), Refusal> {

@@ -301,7 +301,7 @@ impl RequestHead {
         Ok(())
     }
 
-    fn request_framing(&self, buf: &[u8]) -> Result<Framing, Refusal> {
+    pub(crate) fn request_framing(&self, buf: &[u8]) -> Result<Framing, Refusal> {
         let coding = self.fields.get(FieldId::TransferEncoding);
         let length = self.fields.get(FieldId::ContentLength);
         match (coding, length) {
@@ -338,7 +338,7 @@ impl RequestHead {
     }
 
     /// Splits the target; for absolute-form `self.host` becomes its authority, still unchecked.
-    fn split_target(&mut self, buf: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn split_target(&mut self, buf: &[u8]) -> Result<(), Refusal> {
         let start = usize::from(self.target.start);
         let end = self.target.end();
         let target = &buf[start..end];
@@ -404,7 +404,7 @@ impl RequestHead {
             .map_err(|fault| Refusal::new(Code::BadHost, fault.detail(), usize::from(span.start)))
     }
 
-    fn check_expect(&mut self, buf: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn check_expect(&mut self, buf: &[u8]) -> Result<(), Refusal> {
         if !self.fields.has(FieldId::Expect) || self.version == Version::Http10 {
             return Ok(());
         }

@@ -138,8 +138,12 @@ fn parse_lines<const N: usize>(
         else {
             return refuse(Code::HeadTooLarge, "the head is larger than a span reaches", name_start);
         };
-        if table.push(name_span, value_span, FieldId::lookup(name), line_end).is_err() {
+        let id = FieldId::lookup(name);
+        if table.push(name_span, value_span, id, line_end).is_err() {
             return refuse(Code::TooManyFields, "too many header fields", name_start);
+        }
+        if id == FieldId::Other && FieldId::is_imitated(name) {
+            table.drop_at(index);
         }
     }
     Ok(())

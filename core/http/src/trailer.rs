@@ -45,12 +45,15 @@ impl Trailers {
         self.relayed = false;
     }
 
-    /// Takes in bytes of the section.
+    /// Takes in bytes of the section, at most one line at a time.
     pub(crate) fn collect(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         if self.raw.len() + bytes.len() > TRAILERS_BYTES_MAX {
             return refuse(Code::BadTrailer, "the trailer section is too long", 0);
         }
         self.raw.extend_from_slice(bytes);
+        if bytes.ends_with(b"\n") && !self.raw.ends_with(b"\r\n") {
+            return refuse(Code::BadTrailer, "a trailer line ends in LF without CR", 0);
+        }
         Ok(())
     }
 
@@ -85,7 +88,8 @@ impl Trailers {
 
     fn may_relay(&self, field: &Field) -> bool {
         let name = field.name.of(&self.raw);
-        RELAYED.contains(field.id)
+        !field.dropped
+            && RELAYED.contains(field.id)
             && (field.id != FieldId::Other
                 || !REFUSED_PREFIXES.iter().any(|prefix| {
                     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))

@@ -85,8 +85,7 @@ pub fn request_line(
     if method.is_empty() || !method.iter().all(|&b| is_token_byte(b)) {
         return Err(BadText::Method);
     }
-    let query_bytes = query.unwrap_or_default();
-    if !path.iter().chain(query_bytes).all(|&b| is_target_byte(b)) || path.contains(&b'?') {
+    if !is_target(path) || !query.is_none_or(is_target) || memchr::memchr(b'?', path).is_some() {
         return Err(BadText::Target);
     }
     out.extend_from_slice(method);
@@ -98,6 +97,11 @@ pub fn request_line(
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
     Ok(())
+}
+
+/// Without an early end, so that it costs a fraction of a nanosecond a byte; a bad target is the rare case.
+fn is_target(text: &[u8]) -> bool {
+    text.iter().fold(true, |good, &b| good & is_target_byte(b))
 }
 
 /// Writes `HTTP/1.1 200 OK CRLF` with the registered phrase of the status. Responses are written as HTTP/1.1 also to

@@ -11,7 +11,7 @@ pub(crate) const SLICE_NS: u64 = 10_000_000;
 /// Largest slice.
 const SLICE_MAX: u64 = 1 << 20;
 /// Slices smaller than this are not worth a lease.
-const SLICE_MIN: u64 = 2;
+const SLICE_MIN: u32 = 2;
 /// The entry for one decision on a shared overflow bucket, whose keys are not remembered.
 pub(crate) const SCRATCH: usize = LEASES_MAX;
 /// Place in the list of leases of an entry that has none.
@@ -85,18 +85,19 @@ impl Entry {
         self.used = self.used.saturating_add(units.min(SLICE_MAX) as u32);
     }
 
-    /// What is worth leasing: 10 ms of recent use, or nothing. Costs a division each 10 ms.
+    /// What is worth leasing: 10 ms of recent use and at most `max`, or nothing. Costs a division each 10 ms.
     #[inline]
-    pub(crate) fn slice(&mut self, pool_ns: u64) -> u32 {
+    pub(crate) fn slice(&mut self, pool_ns: u64, max: u32) -> u32 {
         self.last_ns = pool_ns;
         let elapsed = pool_ns.saturating_sub(self.slice_from_ns);
         if elapsed >= SLICE_NS {
             let slice = (u64::from(self.used) * SLICE_NS / elapsed).min(SLICE_MAX);
-            self.slice = if slice < SLICE_MIN { 0 } else { slice as u32 };
+            self.slice = slice as u32;
             self.used = 0;
             self.slice_from_ns = pool_ns;
         }
-        self.slice
+        let slice = self.slice.min(max);
+        if slice < SLICE_MIN { 0 } else { slice }
     }
 }
 
@@ -154,6 +155,11 @@ impl Cache {
                 self.entries[*moved as usize].listed = place as u32;
             }
         }
+    }
+
+    /// Units of all leases.
+    pub(crate) fn leased(&self) -> u64 {
+        self.leases.iter().map(|at| u64::from(self.entries[*at as usize].held)).sum()
     }
 
     /// The entries with leases.

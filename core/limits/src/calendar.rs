@@ -3,7 +3,7 @@
 //! Knows: a time zone (jiff) when the table is made, on the control side. The worker's side only compares.
 //! Must not: read a clock or a time zone file (the zone comes in; `time_zone` reads the bundled data).
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use jiff::{Timestamp, ToSpan, Unit, ZonedDateTimeRound, tz::TimeZone};
 
@@ -53,7 +53,7 @@ pub enum CalendarError {
 }
 
 /// Consecutive calendar windows of one unit in one zone, from the one that holds `from` on. Cloning is cheap.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct CalendarWindows {
     unit: CalendarUnit,
     zone: Arc<str>,
@@ -75,6 +75,12 @@ pub(crate) struct CalendarWindow {
 /// Looks a zone up by its IANA name in the data bundled with this build.
 pub fn time_zone(name: &str) -> Result<TimeZone, CalendarError> {
     TimeZone::get(name).map_err(|_| CalendarError::UnknownZone(name.to_owned()))
+}
+
+impl fmt::Debug for CalendarWindows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} windows in {}", self.starts_s.len(), self.unit, self.zone)
+    }
 }
 
 impl CalendarWindows {

@@ -77,10 +77,9 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// The table is made for `keys` at 5/6 of its slots, which two choices of sets of eight bear with room.
+    /// The table is made for `keys` at 3/4 of its slots, which two choices of sets of eight bear with room.
     pub(crate) fn new(limits: usize, seats: usize, keys: usize, rolling_keys: usize) -> Self {
-        let sets = (keys + keys / 5).div_ceil(SET_SLOTS).max(2);
-        // Each limit may need a block for its owner's counter and one for its overflow.
+        let sets = (keys + keys / 3).div_ceil(SET_SLOTS).max(2);
         Self { limits, seats, sets, blocks: rolling_keys }
     }
 

@@ -32,6 +32,7 @@
 //! Not here yet, with their place kept: LLM tokens and money (kinds that reserve and settle at the node like
 //! bytes do), and the cluster pool above the node pool.
 #![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
 mod alerts;
 mod blocks;

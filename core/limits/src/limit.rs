@@ -78,6 +78,9 @@ pub(crate) struct Rule {
     pub(crate) soft: bool,
     /// Whether workers may lease ahead.
     pub(crate) leasable: bool,
+    /// Units that all workers together may lease: one in [`LEASED_SHARE`] of the whole, because a call that finds
+    /// them with other workers is refused where one counter would have admitted it.
+    pub(crate) leases_max: u32,
     pub(crate) alert_count: u8,
     /// Rolling: counts are kept in units of 2^shift.
     pub(crate) shift: u8,
@@ -98,6 +101,8 @@ pub(crate) struct Rule {
     pub(crate) alerts: [u64; ALERTS_MAX],
 }
 
+/// Part of a bucket or window that may be leased out at a time: 1 %.
+const LEASED_SHARE: u64 = 100;
 /// Leases of fixed windows shorter than this could strand more than the 1 % that may be lost.
 const LEASE_WINDOW_NS_MIN: u64 = 1_000_000_000;
 
@@ -111,6 +116,7 @@ impl Rule {
             kind: spec.kind,
             soft: spec.mode == Mode::Soft,
             leasable: false,
+            leases_max: 0,
             alert_count: spec.alert_at.len() as u8,
             shift: 0,
             keys_max: spec.keys_max,
@@ -133,6 +139,7 @@ impl Rule {
                 rule.compile_duration(spec);
             }
         }
+        rule.leases_max = u32::try_from(rule.burst / LEASED_SHARE).unwrap_or(u32::MAX);
         for (threshold, percent) in rule.alerts.iter_mut().zip(&spec.alert_at) {
             let units = u128::from(rule.burst) * u128::from(*percent);
             *threshold = (units.div_ceil(100) as u64).max(1);
@@ -162,6 +169,16 @@ impl Rule {
                 self.per_ns = self.per_ns.div_ceil(rolling::SUB_BUCKETS);
                 self.shift = rolling::shift_for(self.amount);
             }
+        }
+    }
+
+    /// What is asked for at admission: of bytes no more than the whole, or a body larger than that could never
+    /// pass; the rest is booked when it has moved.
+    #[inline]
+    pub(crate) fn units(&self, amount: u64) -> u64 {
+        match self.kind {
+            Kind::Bytes(_) => amount.min((self.burst >> self.shift) << self.shift),
+            Kind::Requests | Kind::Concurrent => amount,
         }
     }
 

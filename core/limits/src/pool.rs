@@ -36,8 +36,7 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
-    /// Default sizes: 42 MiB for a million keys, 18 MiB of seats for 128 workers (of which unused ones are never
-    /// touched), 16 MiB for 65,536 rolling keys.
+    /// Default sizes: 41 MiB for a million keys, 18 MiB of seats for 128 workers, 16 MiB for 65,536 rolling keys.
     pub fn new(run: u64, boot_id: u128) -> Self {
         Self {
             run,

@@ -3,7 +3,10 @@
 //! Knows: bytes and their mapping. Must not: know what a word means. The only module with `unsafe`.
 #![allow(unsafe_code)]
 
-use std::{fs::File, io, os::unix::fs::FileExt, ptr::NonNull, sync::Arc, sync::atomic::AtomicU64};
+use std::{
+    fs::File, io, os::unix::fs::FileExt, ptr::NonNull, sync::Arc, sync::atomic::AtomicU64,
+    sync::atomic::Ordering,
+};
 
 use memmap2::MmapRaw;
 
@@ -60,6 +63,15 @@ impl Region {
         Ok(Self { words, len, backing: Arc::new(Backing::File(map)) })
     }
 
+    /// A copy in plain memory of what the words hold now: what a disk would hold after a sync.
+    pub fn snapshot(&self) -> Self {
+        let copy = Self::memory(self.len);
+        for (to, from) in copy.words().iter().zip(self.words()) {
+            to.store(from.load(Ordering::Acquire), Ordering::Relaxed);
+        }
+        copy
+    }
+
     /// The words.
     #[inline]
     pub(crate) fn words(&self) -> &[AtomicU64] {
@@ -80,8 +92,6 @@ impl Region {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
-
     use super::*;
 
     #[test]

@@ -266,3 +266,87 @@ pub(crate) fn free_holder(block: Block<'_>, holder: u64) {
 pub(crate) fn is_nobodys(block: Block<'_>) -> bool {
     holder_of(block.sum().load(Ordering::Acquire)) == HOLDER_NOBODY
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        layout::SLOT_WORDS,
+        spec::{Algorithm, Kind, LimitSpec, Window},
+    };
+
+    struct Fixture {
+        words: [AtomicU64; BLOCK_WORDS],
+        slot: [AtomicU64; SLOT_WORDS],
+        rule: Rule,
+    }
+
+    impl Fixture {
+        fn new(amount: u64) -> Self {
+            let per = Window::Duration(Duration::from_secs(60));
+            let spec = LimitSpec::new(1, "rolling", Kind::Requests, amount, per);
+            let rule = Rule::compile(&LimitSpec { algorithm: Some(Algorithm::Rolling), ..spec }).unwrap();
+            let fixture =
+                Self { words: [const { AtomicU64::new(0) }; BLOCK_WORDS], slot: Default::default(), rule };
+            begin(fixture.block());
+            fixture
+        }
+
+        fn block(&self) -> Block<'_> {
+            Block(&self.words)
+        }
+
+        fn slot(&self) -> Slot<'_> {
+            Slot { words: &self.slot, expect: None }
+        }
+
+        fn take(&self, index: u64, amount: u64) -> Taking {
+            take(self.slot(), self.block(), &self.rule, 1, index, 0, Ask::of(amount))
+        }
+
+        fn sum(&self) -> u64 {
+            self.words[0].load(Ordering::Relaxed) & SUM_MASK
+        }
+    }
+
+    #[test]
+    fn what_falls_out_of_the_window_leaves_the_sum() {
+        let fixture = Fixture::new(1000);
+        for index in 100..400 {
+            assert!(matches!(fixture.take(index, index % 7), Taking::Taken(_)));
+            let expected: u64 = (100.max(index - 59)..=index).map(|index| index % 7).sum();
+            assert_eq!(fixture.sum(), expected, "at {index}");
+        }
+        assert!(matches!(fixture.take(5000, 1000), Taking::Taken(_)));
+        assert!(matches!(fixture.take(4000, 1), Taking::Short(_)), "an earlier index is the latest");
+    }
+
+    #[test]
+    fn a_worker_stopped_in_the_middle_makes_others_answer_busy_until_it_is_reclaimed() {
+        let fixture = Fixture::new(10);
+        assert!(matches!(fixture.take(5, 3), Taking::Taken(_)));
+        assert!(fixture.block().hold(fixture.slot(), 7).is_ok());
+        assert_eq!(fixture.take(5, 1), Taking::Busy);
+        assert_eq!(fixture.take(9, 1), Taking::Busy);
+        free_holder(fixture.block(), 8);
+        assert_eq!(fixture.take(5, 1), Taking::Busy, "another worker's seat frees nothing");
+        free_holder(fixture.block(), 7);
+        assert!(matches!(fixture.take(9, 7), Taking::Taken(_)));
+        assert!(matches!(fixture.take(9, 1), Taking::Short(_)));
+    }
+
+    #[test]
+    fn a_late_addition_expires_later_and_the_sum_is_never_too_small() {
+        let fixture = Fixture::new(10);
+        // A worker decided in sub-bucket 5 and was stopped before its addition.
+        fixture.words[0].fetch_add(4, Ordering::Relaxed);
+        assert!(matches!(fixture.take(6, 1), Taking::Taken(_)));
+        assert!(matches!(fixture.take(70, 1), Taking::Taken(_)));
+        assert_eq!(fixture.sum(), 5, "still counted");
+        fixture.block().add(5, 4);
+        assert!(matches!(fixture.take(200, 1), Taking::Taken(_)));
+        assert_eq!(fixture.sum(), 1);
+    }
+}

@@ -31,7 +31,8 @@ pub struct Applied<'a> {
     pub limit: &'a Limit,
     /// Whom to count it under; [`Key::OWNER`] for a limit without `by`.
     pub key: Key,
-    /// Units: 1 for requests and concurrent; for bytes the length known beforehand, else 0.
+    /// Units: 1 for requests and concurrent; for bytes the length known beforehand, else 0. A body larger than the
+    /// whole limit is admitted when the whole is free, and the next ones wait until it has passed.
     pub amount: u64,
 }
 
@@ -59,7 +60,7 @@ enum How {
     Leased(usize),
     /// At the node; in this window.
     Node(u64),
-    /// As a permit, the last but `n` in the call's.
+    /// As a permit, which the call's `Permits` hold.
     Permit,
 }
 
@@ -190,8 +191,8 @@ impl Shard {
         let rule = &limit.rule;
         self.room_for(rule, permits).ok_or(unavailable(place))?;
         for _ in 0..LOOKUPS_MAX {
-            let at = match self.cache.find(keys) {
-                Some(at) => at,
+            let (at, locked) = match self.cache.find(keys) {
+                Some(at) => (at, None),
                 None => self.enter(applied, keys, pool_ns),
             };
             self.turn_window(at, limit, now, pool_ns);
@@ -200,16 +201,24 @@ impl Shard {
                 self.return_lease(at, pool_ns);
             }
             let entry = *self.cache.entry(at);
+            let lease = match rule.leasable && at != SCRATCH {
+                true => self.cache.entry(at).slice(pool_ns, rule.leases_max / self.workers.max(1)),
+                false => 0,
+            };
             let ask = Ask {
-                amount: applied.amount,
-                lease: if rule.leasable && at != SCRATCH { self.cache.entry(at).slice(pool_ns) } else { 0 },
+                amount: rule.units(applied.amount),
+                lease,
                 held: entry.held,
                 workers: self.workers,
                 force: rule.soft && rule.method != Method::Gcra,
             };
-            match self.take(&entry, rule, now, pool_ns, ask) {
+            let taking = self.take(&entry, rule, now, pool_ns, ask);
+            if let Some(number) = locked {
+                self.pool.unlock(number);
+            }
+            match taking {
                 Taking::Taken(taken) => {
-                    return Ok(self.taken(at, place, applied, pool_ns, taken, permits));
+                    return Ok(self.taken(at, place, applied, now, taken, permits));
                 }
                 Taking::Short(short) => {
                     self.return_lease(at, pool_ns);
@@ -234,8 +243,9 @@ impl Shard {
         fits.then_some(())
     }
 
-    /// Looks a key up at the node and remembers it in place of the entry longest untouched.
-    fn enter(&mut self, applied: &Applied<'_>, keys: KeyWords, pool_ns: u64) -> usize {
+    /// Looks a key up at the node and remembers it in place of the entry longest untouched. Gives the entry, and
+    /// the lock to give back if it is the shared bucket's.
+    fn enter(&mut self, applied: &Applied<'_>, keys: KeyWords, pool_ns: u64) -> (usize, Option<usize>) {
         let rule = &applied.limit.rule;
         let found = self.pool.find(rule, applied.key, keys, pool_ns, self.seat);
         let reserved = found.overflow || applied.key == Key::OWNER;
@@ -248,12 +258,12 @@ impl Shard {
             // The key is asked for anew each time, so that all workers move to its own bucket together.
             entry.keys = KeyWords { first: 0, second: 0 };
             *self.cache.entry(SCRATCH) = entry;
-            return SCRATCH;
+            return (SCRATCH, found.locked);
         }
         let at = self.cache.victim(keys);
         self.return_lease(at, pool_ns);
         *self.cache.entry(at) = entry;
-        at
+        (at, None)
     }
 
     /// Moves an entry to the window of now. What is left of a lease of the old window is void.
@@ -315,11 +325,12 @@ impl Shard {
         at: usize,
         place: u8,
         applied: &Applied<'_>,
-        pool_ns: u64,
+        now: Now,
         taken: Taken,
         permits: &mut Permits,
     ) -> Decided {
         let rule = &applied.limit.rule;
+        let pool_ns = self.pool.clock.pool_ns(now);
         let entry = *self.cache.entry(at);
         if entry.held > 0 || taken.leased > 0 {
             if rule.method == Method::Gcra {
@@ -341,11 +352,14 @@ impl Shard {
         entry.used(applied.amount);
         entry.remaining = taken.remaining + u64::from(taken.leased);
         entry.reset_ns = match rule.method {
+            // For people to read: a float's precision is enough and spares a wide division.
             Method::Gcra => {
-                (rule.burst - entry.remaining.min(rule.burst)).saturating_mul(rule.per_ns) / rule.amount
+                let used = rule.burst - entry.remaining.min(rule.burst);
+                (used as f64 * rule.per_ns as f64 / rule.amount as f64) as u64
             }
             Method::Fixed => entry.window_end_ns.saturating_sub(pool_ns),
-            Method::Calendar | Method::Rolling => entry.window_ns,
+            Method::Calendar => entry.window_end_ns.saturating_sub(now.wall_ns),
+            Method::Rolling => entry.window_ns,
             Method::Concurrent => 0,
         };
         Decided {
@@ -365,7 +379,7 @@ impl Shard {
                     slot: entry.slot,
                     expect: entry.expect(),
                     index: entry.index,
-                    booked: applied.amount,
+                    booked: rule.units(applied.amount),
                 };
                 permits.bytes[usize::from(permits.bytes_held)] = Some(reservation);
                 permits.bytes_held += 1;
@@ -437,7 +451,7 @@ impl Shard {
                 }
                 How::Node(index) => {
                     let slot = self.pool.store.slot(step.slot, step.expect);
-                    self.give_back(slot, rule, pool_ns, index, applied.amount);
+                    self.give_back(slot, rule, pool_ns, index, rule.units(applied.amount));
                 }
                 How::Permit => {}
             }
@@ -556,6 +570,11 @@ impl Shard {
     fn record_lease(&self, at: usize, slot: u32, tokens: u32) {
         let record = if tokens == 0 { 0 } else { u64::from(slot) << 32 | u64::from(tokens) };
         self.pool.store.seat(self.seat, seat::LEASES + at).store(record, Ordering::Release);
+    }
+
+    /// Units on record as leased to this worker, used or not: what its death would count as spent.
+    pub fn leased(&self) -> u64 {
+        self.cache.leased()
     }
 
     /// Collects alerts; gives the number of those that found no place in the list.

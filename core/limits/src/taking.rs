@@ -67,3 +67,16 @@ pub(crate) struct Short {
     pub(crate) remaining: u64,
     pub(crate) used: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_needs_two_slices_for_every_worker() {
+        let ask = Ask { lease: 5, workers: 3, ..Ask::of(1) };
+        assert_eq!(ask.lease_of(30), 5);
+        assert_eq!(ask.lease_of(29), 0);
+        assert_eq!(Ask { lease: 0, ..ask }.lease_of(1000), 0);
+    }
+}

@@ -6,7 +6,6 @@ use crate::chain_tests::{Bench, NOW_S};
 use crate::identity::{JwtCache, KEPT_BYTES_MAX, TOKEN_BYTES_MAX};
 use crate::snapshot::tests::*;
 use crate::spec::*;
-use aws_lc_rs::encoding::AsBigEndian;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{

@@ -127,7 +127,9 @@ impl<'a> Problem<'a> {
 
 fn has_request_id(lines: &[u8]) -> bool {
     const NAME: &[u8] = b"x-request-id:";
-    lines.split(|&b| b == b'\n').any(|line| line.get(..NAME.len()).is_some_and(|n| n.eq_ignore_ascii_case(NAME)))
+    lines
+        .split(|&b| b == b'\n')
+        .any(|line| line.get(..NAME.len()).is_some_and(|n| n.eq_ignore_ascii_case(NAME)))
 }
 
 /// A JSON string of bytes that are UTF-8. Escapes also what would begin markup, should somebody show it as such.

@@ -26,7 +26,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let body: usize = body.parse()?;
     let address: SocketAddr = address.parse()?;
     sys::pin_to_cpu(0)?;
-    driver::run(driver::choose(choice)?, |d| { println!("{d}"); serve(address, tls, body) })??;
+    driver::run(driver::choose(choice)?, |d| {
+        println!("{d}");
+        serve(address, tls, body)
+    })??;
     Ok(())
 }
 

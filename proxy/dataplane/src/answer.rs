@@ -27,7 +27,7 @@ pub async fn problem(
         scratch.call.record.code = code.id();
         scratch.call.record.status = code.status();
         let strings = record::strings(&scratch.head, request.bytes(), &scratch.plan, &[]);
-        scratch.call.publish(worker, &strings, 0);
+        scratch.call.publish(worker, &strings, sys::monotonic_ns(), 0);
         return After::Close;
     }
     let problem = Problem { detail, ..Problem::new(code) };
@@ -93,14 +93,21 @@ fn write_limited(worker: &Worker, scratch: &mut Scratch, code: Code, limit: Limi
     match FieldValue::new(&digits) {
         Ok(value) if !has_retry => {
             let fields = [(FieldName::known(FieldId::RetryAfter), value)];
-            write_problem(worker, scratch, &Problem { members: &members, fields: &fields, ..Problem::new(code) }, read);
+            write_problem(
+                worker,
+                scratch,
+                &Problem { members: &members, fields: &fields, ..Problem::new(code) },
+                read,
+            );
         }
         _ => write_problem(worker, scratch, &Problem { members: &members, ..Problem::new(code) }, read),
     }
 }
 
 fn contains_field(lines: &[u8], name: &[u8]) -> bool {
-    lines.split(|&b| b == b'\n').any(|line| line.get(..name.len()).is_some_and(|n| n.eq_ignore_ascii_case(name)))
+    lines
+        .split(|&b| b == b'\n')
+        .any(|line| line.get(..name.len()).is_some_and(|n| n.eq_ignore_ascii_case(name)))
 }
 
 fn write_problem(worker: &Worker, scratch: &mut Scratch, problem: &Problem<'_>, read: bool) {
@@ -131,9 +138,9 @@ async fn send(
     call.record.status = status;
     call.record.code = code;
     call.record.bytes_out = out.len() as u64;
-    call.publish(worker, &record::strings(head, request.bytes(), plan, &[]), out.len() as u64);
-    let buf = worker.bufs.filled(&[out]);
     let began_ns = sys::monotonic_ns();
+    call.publish(worker, &record::strings(head, request.bytes(), plan, &[]), began_ns, out.len() as u64);
+    let buf = worker.bufs.filled(&[out]);
     let until_ns = began_ns + client.peer.listener.timeouts.write.as_nanos() as u64;
     client.stream.write_timer.arm(until_ns, Action::Shutdown(Side::Both));
     let (result, buf) = client.stream.writer.write_all(buf).await;

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use penstock_balance::Outcome;
-use penstock_gate::{CallPlan, Forward, Request, RouteRule, Verdict};
 use penstock_gate::spec::RetryOn;
+use penstock_gate::{CallPlan, Forward, Request, RouteRule, Verdict};
 use penstock_http::body::BodyReader;
 use penstock_http::{Code, Refusal, RequestHead, ResponseHead};
-use penstock_limits::{BytesMoved, Now};
+use penstock_limits::BytesMoved;
 
 use crate::answer;
 use crate::buf::{Buf, SMALL};
@@ -98,17 +98,18 @@ fn settle(worker: &Worker, scratch: &mut Scratch) {
     if scratch.plan.permits.is_empty() {
         return;
     }
-    let moved =
-        BytesMoved { up: scratch.call.counters.bytes_in.get(), down: scratch.call.record.bytes_out };
-    worker.gate.borrow_mut().shard.release(now(), &mut scratch.plan.permits, moved);
-}
-
-fn now() -> Now {
-    Now { mono_ns: sys::monotonic_ns(), wall_ns: sys::wall_ns() }
+    let moved = BytesMoved { up: scratch.call.counters.bytes_in.get(), down: scratch.call.record.bytes_out };
+    let now = worker.both(sys::monotonic_ns());
+    worker.gate.borrow_mut().shard.release(now, &mut scratch.plan.permits, moved);
 }
 
 /// Answers a head that is malformed.
-pub async fn refuse_head(worker: &Worker, client: &mut Client, scratch: &mut Scratch, refusal: Refusal) -> After {
+pub async fn refuse_head(
+    worker: &Worker,
+    client: &mut Client,
+    scratch: &mut Scratch,
+    refusal: Refusal,
+) -> After {
     refuse(worker, client, scratch, refusal.code, Some(refusal.detail)).await
 }
 
@@ -127,7 +128,7 @@ async fn refuse(
     client.requests += 1;
     scratch.head.reset();
     let Scratch { head, plan, call, .. } = scratch;
-    call.begin(client, head, sys::monotonic_ns());
+    call.begin(worker, client, head, sys::monotonic_ns());
     call.counters.bytes_in.set(client.pending.len() as u64);
     call.record.revision = worker.current().snapshot.revision;
     worker.gate.borrow_mut().name_unread(plan);
@@ -140,9 +141,9 @@ pub async fn serve(worker: &Rc<Worker>, client: &mut Client, scratch: &mut Scrat
     client.requests += 1;
     let current = worker.current();
     let request = split_head(worker, client, scratch.head.head_len);
-    let began = now();
+    let began = worker.both(sys::monotonic_ns());
     let Scratch { head, plan, call, .. } = scratch;
-    call.begin(client, head, began.mono_ns);
+    call.begin(worker, client, head, began.mono_ns);
     call.record.revision = current.snapshot.revision;
     let verdict = {
         let request = Request {
@@ -155,17 +156,20 @@ pub async fn serve(worker: &Rc<Worker>, client: &mut Client, scratch: &mut Scrat
         };
         worker.gate.borrow_mut().decide(&current.snapshot, &request, plan)
     };
-    record::decided(&mut call.record, plan, sys::monotonic_ns().saturating_sub(began.mono_ns));
+    let decided_ns = sys::monotonic_ns();
+    record::decided(&mut call.record, plan, decided_ns.saturating_sub(began.mono_ns));
     let after = match verdict {
         Verdict::Forward(forward) => match current.snapshot.route(forward.route) {
             Some(route) => {
                 let upstream = &current.upstreams[route.upstream as usize];
                 record::routed(&mut call.record, route);
                 Attempting { worker, route, upstream, request: &request }
-                    .run(client, scratch, forward)
+                    .run(client, scratch, forward, decided_ns)
                     .await
             }
-            None => answer::problem(worker, client, scratch, &request, Code::InternalError, None, false).await,
+            None => {
+                answer::problem(worker, client, scratch, &request, Code::InternalError, None, false).await
+            }
         },
         Verdict::Answer(answer) => {
             if let Some(route) = answer.route.and_then(|route| current.snapshot.route(route)) {
@@ -218,7 +222,7 @@ enum Ended {
 }
 
 impl Attempting<'_> {
-    async fn run(&self, client: &mut Client, scratch: &mut Scratch, forward: Forward) -> After {
+    async fn run(&self, client: &mut Client, scratch: &mut Scratch, forward: Forward, now_ns: u64) -> After {
         scratch.request_body.begin_request(scratch.head.framing);
         let taken = scratch.first.take(
             &mut client.pending,
@@ -230,7 +234,7 @@ impl Attempting<'_> {
             Err(code) => code,
             Ok(()) => match self.check_digest(client, scratch, forward).await {
                 Err(code) => code,
-                Ok(()) => match self.tries(client, scratch, forward).await {
+                Ok(()) => match self.tries(client, scratch, forward, now_ns).await {
                     Ok(after) => return after,
                     Err(code) => code,
                 },
@@ -270,7 +274,13 @@ impl Attempting<'_> {
     ///
     /// # Errors
     /// The code of the answer to give.
-    async fn tries(&self, client: &mut Client, scratch: &mut Scratch, forward: Forward) -> Result<After, Code> {
+    async fn tries(
+        &self,
+        client: &mut Client,
+        scratch: &mut Scratch,
+        forward: Forward,
+        mut now_ns: u64,
+    ) -> Result<After, Code> {
         let spec = self.upstream.spec();
         let mut tries = Tries::begin(self.upstream);
         let replayable = scratch.request_body.is_done();
@@ -278,13 +288,18 @@ impl Attempting<'_> {
         let total_until_ns = total.map_or(u64::MAX, |total| scratch.call.head_ns + total.as_nanos() as u64);
         let mut left = spec.retries.max;
         loop {
-            let target = tries.next(sys::monotonic_ns(), forward.balance_hash)?;
+            let target = tries.next(now_ns, forward.balance_hash)?;
             let (connection, fresh) = match self.connect(scratch, &spec, &target).await {
                 Ok(connection) => connection,
                 Err(code) => {
-                    tries.ended(if code == Code::PoolExhausted { Outcome::Unknown } else { Outcome::Failure }, 0);
+                    now_ns = sys::monotonic_ns();
+                    let busy = code == Code::PoolExhausted;
+                    tries.ended(if busy { Outcome::Unknown } else { Outcome::Failure }, now_ns, 0);
                     // Nothing was sent, so whatever the method, it may go elsewhere.
-                    if left > 0 && spec.retries.retry_on.contains(&RetryOn::ConnectFailure) && tries.may_retry() {
+                    if left > 0
+                        && spec.retries.retry_on.contains(&RetryOn::ConnectFailure)
+                        && tries.may_retry()
+                    {
                         left -= 1;
                         scratch.call.record.retries += 1;
                         continue;
@@ -293,8 +308,12 @@ impl Attempting<'_> {
                 }
             };
             let may_retry = left > 0 && replayable && scratch.head.method.is_idempotent();
-            let statuses = if may_retry { self.upstream.retry_statuses() } else { Rc::from([]) };
-            let attempt = Attempt { target: &target, total_until_ns, statuses: &statuses };
+            let statuses = may_retry.then(|| self.upstream.retry_statuses());
+            let statuses = statuses.as_deref().unwrap_or_default();
+            if fresh {
+                now_ns = sys::monotonic_ns();
+            }
+            let attempt = Attempt { target: &target, total_until_ns, statuses, now_ns };
             match self.attempt(client, scratch, connection, attempt, &mut tries).await {
                 Try::After(after) => return Ok(after),
                 Try::Answer(code) => return Err(code),
@@ -307,6 +326,7 @@ impl Attempting<'_> {
                     }
                     left -= 1;
                     scratch.call.record.retries += 1;
+                    now_ns = sys::monotonic_ns();
                 }
             }
         }
@@ -352,8 +372,7 @@ impl Attempting<'_> {
         connection.requests += 1;
         let Scratch { head, plan, response, call, request_body, response_body, first, out } = scratch;
         shape::write_request(out, head, self.request.bytes(), plan, self.route, self.upstream, target);
-        let sent_ns = sys::monotonic_ns();
-        let first_byte_ns = sent_ns.saturating_add(timeouts.first_byte.as_nanos() as u64);
+        let first_byte_ns = attempt.now_ns.saturating_add(timeouts.first_byte.as_nanos() as u64);
         let stream = &mut connection.stream;
         stream.read_timer.arm(first_byte_ns.min(attempt.total_until_ns), Action::Shutdown(Side::Both));
         let buf = worker.bufs.filled(&[out, &first.bytes]);
@@ -416,15 +435,21 @@ impl Attempting<'_> {
             .await
         };
         let latency_ns = u64::from(scratch.call.record.first_byte_us) * 1000;
+        let ended_ns = match scratch.call.settled_ns {
+            0 => sys::monotonic_ns(),
+            settled_ns => settled_ns,
+        };
         match &ended {
             Ended::Answered(Ok(_)) if scratch.call.record.upstream_status < 500 => {
-                tries.ended(Outcome::Success, latency_ns);
+                tries.ended(Outcome::Success, ended_ns, latency_ns);
             }
-            Ended::Answered(Err(failed)) if failed.code == Code::ClientGone => tries.ended(Outcome::Unknown, 0),
-            Ended::Answered(_) => tries.ended(Outcome::Failure, latency_ns),
-            Ended::Stopped(_) => tries.ended(Outcome::Unknown, 0),
+            Ended::Answered(Err(failed)) if failed.code == Code::ClientGone => {
+                tries.ended(Outcome::Unknown, ended_ns, 0)
+            }
+            Ended::Answered(_) => tries.ended(Outcome::Failure, ended_ns, latency_ns),
+            Ended::Stopped(_) => tries.ended(Outcome::Unknown, ended_ns, 0),
         }
-        self.conclude(client, scratch, connection, target, ended)
+        self.conclude(client, scratch, connection, target, ended, ended_ns)
     }
 
     /// What becomes of both connections.
@@ -435,20 +460,23 @@ impl Attempting<'_> {
         connection: Connection,
         target: &Target,
         ended: Ended,
+        ended_ns: u64,
     ) -> Try {
         let worker = self.worker;
         let sent = scratch.call.counters.sent.get();
         let (code, begun, heard) = match ended {
             Ended::Answered(Ok(done)) => {
                 if done.upstream_clean && sent {
-                    target.release(connection, &worker.bufs, sys::monotonic_ns());
+                    target.release(connection, &worker.bufs, ended_ns);
                 } else {
                     target.discard(connection);
                 }
                 let after = if done.client_keeps && sent { After::Next } else { After::Linger };
                 return Try::After(after);
             }
-            Ended::Answered(Err(failed)) => (failed.code, failed.begun, failed.heard && failed.status.is_none()),
+            Ended::Answered(Err(failed)) => {
+                (failed.code, failed.begun, failed.heard && failed.status.is_none())
+            }
             Ended::Stopped(Stop::ClientGone) => (Code::ClientGone, true, true),
             Ended::Stopped(Stop::Refused(code)) => (code, scratch.call.record.bytes_out > 0, true),
         };
@@ -469,4 +497,5 @@ struct Attempt<'t> {
     target: &'t Target,
     total_until_ns: u64,
     statuses: &'t [u16],
+    now_ns: u64,
 }

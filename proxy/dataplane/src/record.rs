@@ -99,5 +99,6 @@ pub fn broken_off(worker: &Worker, scratch: &mut Scratch, request: &[u8], target
         }
     }
     let bytes_out = call.record.bytes_out;
-    call.publish(worker, &strings(head, request, plan, target.label()), bytes_out);
+    let now_ns = crate::sys::monotonic_ns();
+    call.publish(worker, &strings(head, request, plan, target.label()), now_ns, bytes_out);
 }

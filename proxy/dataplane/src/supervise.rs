@@ -148,7 +148,11 @@ impl Dataplane {
     /// Addresses that are listened on, with the ports that were given for port 0.
     pub fn addresses(&self) -> Vec<(String, Address)> {
         let state = self.lock();
-        state.listeners.iter().map(|(listener, sockets)| (listener.name.clone(), sockets.address.clone())).collect()
+        state
+            .listeners
+            .iter()
+            .map(|(listener, sockets)| (listener.name.clone(), sockets.address.clone()))
+            .collect()
     }
 
     /// What all workers share about targets.

@@ -59,7 +59,12 @@ impl FirstPiece {
     ///
     /// # Errors
     /// As [`FirstPiece::take`].
-    pub fn more(&mut self, pending: &mut Buf, body: &mut BodyReader, bytes_max: Option<u64>) -> Result<(), Code> {
+    pub fn more(
+        &mut self,
+        pending: &mut Buf,
+        body: &mut BodyReader,
+        bytes_max: Option<u64>,
+    ) -> Result<(), Code> {
         loop {
             let input = pending.bytes();
             let relay = match &mut self.digest {
@@ -185,7 +190,6 @@ impl Uplink<'_> {
             }
         }
         self.counters.sent.set(true);
-        self.counters.sent_ns.set(sys::monotonic_ns());
         self.watch().await
     }
 

@@ -242,10 +242,9 @@ impl Tries {
         self.retried
     }
 
-    /// How the try at hand ended, after `latency_ns` (0: since it began).
-    pub fn ended(&mut self, outcome: Outcome, latency_ns: u64) {
+    /// How the try at hand ended, at `now_ns` and after `latency_ns` (0: since it began).
+    pub fn ended(&mut self, outcome: Outcome, now_ns: u64, latency_ns: u64) {
         let Some(attempt) = self.attempt.take() else { return };
-        let now_ns = sys::monotonic_ns();
         let latency_ns = if latency_ns == 0 { now_ns.saturating_sub(self.began_ns) } else { latency_ns };
         let ejection = self.upstream.balancer.borrow_mut().finished(now_ns, attempt, outcome, latency_ns);
         if let Some(ejection) = ejection {
@@ -260,7 +259,9 @@ impl Tries {
 
 impl Drop for Tries {
     fn drop(&mut self) {
-        self.ended(Outcome::Unknown, 0);
+        if self.attempt.is_some() {
+            self.ended(Outcome::Unknown, sys::monotonic_ns(), 0);
+        }
         self.upstream.balancer.borrow_mut().call_finished(self.retried);
     }
 }
@@ -320,8 +321,10 @@ impl Target {
         upstream: &Upstream,
     ) -> Result<Connection, Code> {
         let began_ns = sys::monotonic_ns();
-        let opened =
-            self.connector.connect(&self.spec.address, &self.node, place, patience.connect, &worker.wheel).await;
+        let opened = self
+            .connector
+            .connect(&self.spec.address, &self.node, place, patience.connect, &worker.wheel)
+            .await;
         let opened = match opened {
             Ok((stream, place)) if self.spec.scheme == spec::Scheme::Https => {
                 self.secure(stream, began_ns, patience, worker, upstream).await.map(|stream| (stream, place))

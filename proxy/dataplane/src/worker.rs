@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use monoio::net::{TcpListener, UnixListener};
-use penstock_gate::spec::{Address, Id, Listener, Uid};
 use penstock_gate::callers::CallerEntries;
+use penstock_gate::spec::{Address, Id, Listener, Uid};
 use penstock_gate::{Gate, Snapshot};
 use penstock_http::HttpDate;
 use penstock_limits::Now;
@@ -34,8 +34,8 @@ use crate::exchange::Scratch;
 use crate::mailbox::Inbox;
 use crate::stream::Stream;
 use crate::sys::{self, Side};
-use crate::upstream::Upstream;
 use crate::tls::{self, TlsBufs, TlsSets};
+use crate::upstream::Upstream;
 use crate::upstream::node::NodeTargets;
 
 /// Scratch sets that a worker keeps for reuse; one a connection with a request under way.
@@ -169,8 +169,8 @@ pub struct Worker {
     ring: RefCell<Option<RingWriter>>,
     date: Cell<(u64, HttpDate)>,
     served: RefCell<Served>,
+    wall_offset_ns: Cell<u64>,
 }
-
 
 /// Runs a worker on the calling thread until it has drained or its mailbox is closed.
 ///
@@ -217,6 +217,7 @@ impl Worker {
             ring: RefCell::new(ring),
             date: Cell::new((0, HttpDate::from_unix_seconds(0))),
             served: RefCell::new(start.served.clone()),
+            wall_offset_ns: Cell::new(sys::wall_ns().wrapping_sub(sys::monotonic_ns())),
             gate: RefCell::new(gate),
         };
         worker.configure(start.served);
@@ -282,6 +283,17 @@ impl Worker {
         *self.served.borrow_mut() = served;
     }
 
+    /// Wall clock of a monotonic moment of now, ns. The offset is looked up anew at each tick, so a step of the
+    /// clock is seen within [`TICK`].
+    pub fn wall_ns(&self, mono_ns: u64) -> u64 {
+        mono_ns.wrapping_add(self.wall_offset_ns.get())
+    }
+
+    /// Both clocks of a monotonic moment of now.
+    pub fn both(&self, mono_ns: u64) -> Now {
+        Now { mono_ns, wall_ns: self.wall_ns(mono_ns) }
+    }
+
     /// The date of now, formatted once a second.
     pub fn date(&self) -> HttpDate {
         let second = sys::wall_ns() / 1_000_000_000;
@@ -331,7 +343,8 @@ impl Worker {
             if let Some(ring) = self.ring.borrow_mut().as_mut() {
                 ring.heartbeat(now_ns);
             }
-            self.gate.borrow_mut().shard.tick(Now { mono_ns: now_ns, wall_ns: sys::wall_ns() });
+            self.wall_offset_ns.set(sys::wall_ns().wrapping_sub(sys::monotonic_ns()));
+            self.gate.borrow_mut().shard.tick(self.both(now_ns));
             for upstream in self.upstreams.borrow().values() {
                 upstream.sweep(now_ns);
             }
@@ -374,7 +387,7 @@ impl Worker {
     }
 
     async fn accept_unix(self: Rc<Self>, listener: Rc<Listener>, socket: UnixListener) {
-                while !self.closing_idle.get() {
+        while !self.closing_idle.get() {
             match socket.accept().await {
                 Ok((stream, _)) => {
                     let stream = Stream::unix(stream, &self.wheel, true);

@@ -95,7 +95,8 @@ fn listener_set(tls: &ListenerTls, kept: Option<&ListenerSet>) -> Result<Listene
         TlsVersion::Tls12 => MinVersion::Tls12,
         TlsVersion::Tls13 => MinVersion::Tls13,
     };
-    let settings = ServerSettings { min_version, client_auth: client_auth.clone(), ..ServerSettings::default() };
+    let settings =
+        ServerSettings { min_version, client_auth: client_auth.clone(), ..ServerSettings::default() };
     let tls = ServerTls::new(&settings, resolver, &tickets)?;
     Ok(ListenerSet { client_auth, tickets, tls })
 }

@@ -210,8 +210,19 @@ pub fn open_spec(upstream: spec::Upstream, listener: spec::Listener) -> spec::Sp
     spec::Spec {
         revision: 1,
         listeners: vec![listener],
-        tenants: vec![spec::Tenant { id: id(10), uid: spec::Uid(10), name: "t".into(), ..Default::default() }],
-        teams: vec![spec::Team { id: id(11), uid: spec::Uid(11), tenant: id(10), name: "m".into(), ..Default::default() }],
+        tenants: vec![spec::Tenant {
+            id: id(10),
+            uid: spec::Uid(10),
+            name: "t".into(),
+            ..Default::default()
+        }],
+        teams: vec![spec::Team {
+            id: id(11),
+            uid: spec::Uid(11),
+            tenant: id(10),
+            name: "m".into(),
+            ..Default::default()
+        }],
         services: vec![spec::Service {
             id: id(12),
             uid: spec::Uid(12),
@@ -280,7 +291,11 @@ impl Gateway {
             equip: Box::new(|_| Equipment { ring: None, gate: gate() }),
             events,
         };
-        let dataplane = Dataplane::start(options, Served { snapshot: Arc::new(snapshot), callers: Arc::default(), tls: Arc::default() }).expect("a start");
+        let dataplane = Dataplane::start(
+            options,
+            Served { snapshot: Arc::new(snapshot), callers: Arc::default(), tls: Arc::default() },
+        )
+        .expect("a start");
         let spec::Address::Tcp(addr) = dataplane.addresses()[0].1.clone() else { panic!("a TCP listener") };
         Self { addr, dataplane }
     }

@@ -112,8 +112,12 @@ impl Gate {
         }
         let routed = route(snapshot, request, host, path, &client, plan)?;
         network(&routed, plan)?;
-        let mut desk = Desk { callers, tokens, replays, issuers: &snapshot.issuers };
-        let who = identify(&routed, &mut desk, request, plan)?;
+        let mut unknown_key = false;
+        let issuers = &snapshot.issuers;
+        let mut desk = Desk { callers, tokens, replays, issuers, unknown_key: &mut unknown_key };
+        let identified = identify(&routed, &mut desk, request, plan);
+        plan.unknown_key = unknown_key;
+        let who = identified?;
         let identified = known(routed, who, callers, tokens, request, plan);
         authorise(&identified, plan)?;
         cross_origin(&identified, request, plan);

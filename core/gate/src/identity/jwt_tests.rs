@@ -322,7 +322,11 @@ fn a_token_belongs_to_an_app_and_brings_its_scopes() {
         let got = bench.code(&bearer(&token)).map(|_| bench.plan.caller.app);
         assert_eq!(got, expected, "{changes}");
     }
+    let rotated = rs256(json!({ "kid": "r2" }), &claims());
+    assert_eq!(bench.code(&bearer(&rotated)), Err(Code::InvalidCredential));
+    assert!(bench.plan.unknown_key, "time to look for new keys");
     assert_eq!(bench.code(&bearer("junk")), Err(Code::InvalidCredential));
+    assert!(!bench.plan.unknown_key);
     assert!(bench.response().contains("www-authenticate: Bearer realm=\"orders\", error=\"invalid_token\""));
     let scopes = rs256(json!({}), &with(claims(), json!({ "scope": "" })));
     assert_eq!(bench.code(&bearer(&scopes)), Err(Code::ForbiddenScope));

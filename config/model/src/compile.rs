@@ -325,7 +325,7 @@ impl Compiler<'_> {
                     .map(|n| small(n.value.0)),
                 requests_per_connection_max: listener.max_requests_per_connection.as_ref().map(|n| n.value.0),
             },
-            proxy_protocol: listener.proxy_protocol.value,
+            proxy_protocol: false,
         }
     }
 

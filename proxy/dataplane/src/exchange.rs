@@ -10,7 +10,7 @@ use penstock_balance::Outcome;
 use penstock_gate::spec::RetryOn;
 use penstock_gate::{CallPlan, Forward, Request, RouteRule, Verdict};
 use penstock_http::body::BodyReader;
-use penstock_http::{Code, Refusal, RequestHead, ResponseHead};
+use penstock_http::{Code, Refusal, RequestHead, ResponseHead, Upgrade};
 use penstock_limits::BytesMoved;
 
 use crate::answer;
@@ -139,6 +139,9 @@ async fn refuse(
 /// Serves the request whose head is complete at the front of `client.pending`.
 pub async fn serve(worker: &Rc<Worker>, client: &mut Client, scratch: &mut Scratch) -> After {
     client.requests += 1;
+    if client.peer.listener.limits.requests_per_connection_max.is_some_and(|max| client.requests >= max) {
+        scratch.head.keep_alive = false;
+    }
     let current = worker.current();
     let request = split_head(worker, client, scratch.head.head_len);
     let began = worker.both(sys::monotonic_ns());
@@ -159,6 +162,10 @@ pub async fn serve(worker: &Rc<Worker>, client: &mut Client, scratch: &mut Scrat
     let decided_ns = sys::monotonic_ns();
     record::decided(&mut call.record, plan, decided_ns.saturating_sub(began.mono_ns));
     let after = match verdict {
+        Verdict::Forward(_) if head.upgrade == Some(Upgrade::WebSocket) => {
+            let code = Code::WebsocketNotSupported;
+            answer::problem(worker, client, scratch, &request, code, None, false).await
+        }
         Verdict::Forward(forward) => match current.snapshot.route(forward.route) {
             Some(route) => {
                 let upstream = &current.upstreams[route.upstream as usize];

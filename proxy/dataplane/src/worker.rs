@@ -5,7 +5,7 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdTcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -42,8 +42,10 @@ use crate::upstream::node::NodeTargets;
 pub const SCRATCH_KEPT_MAX: usize = 4096;
 /// How long a worker waits after a failed accept.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(20);
-/// How often a worker says that it lives, sweeps its pools and returns idle leases.
-pub const TICK: Duration = Duration::from_millis(100);
+/// How often a worker looks after its limits: idle leases go back, alerts are told, the wall clock is read.
+pub const TICK: Duration = Duration::from_millis(10);
+/// Ticks after which it says that it lives and sweeps its pools.
+pub const SWEEP_TICKS: u32 = 10;
 /// While draining, how long an idle connection may still bring a request, which is answered with
 /// `Connection: close`.
 pub const DRAIN_IDLE: Duration = Duration::from_millis(1000);
@@ -166,6 +168,8 @@ pub struct Worker {
     upstreams: RefCell<HashMap<Uid, Rc<Upstream>>>,
     scratch: RefCell<Vec<Scratch>>,
     connections: Cell<u32>,
+    /// Connections open by address, of listeners that bound them.
+    clients: RefCell<HashMap<IpAddr, u32>>,
     ring: RefCell<Option<RingWriter>>,
     date: Cell<(u64, HttpDate)>,
     served: RefCell<Served>,
@@ -214,6 +218,7 @@ impl Worker {
             upstreams: RefCell::new(HashMap::new()),
             scratch: RefCell::new(Vec::new()),
             connections: Cell::new(0),
+            clients: RefCell::new(HashMap::new()),
             ring: RefCell::new(ring),
             date: Cell::new((0, HttpDate::from_unix_seconds(0))),
             served: RefCell::new(start.served.clone()),
@@ -337,18 +342,31 @@ impl Worker {
     }
 
     async fn tick(self: Rc<Self>) {
+        let mut ticks = 0;
         loop {
             let now_ns = sys::monotonic_ns();
-            self.stats.heartbeat_ns.store(now_ns, Ordering::Relaxed);
-            if let Some(ring) = self.ring.borrow_mut().as_mut() {
-                ring.heartbeat(now_ns);
+            self.wall_offset_ns.set(sys::wall_ns().wrapping_sub(now_ns));
+            {
+                let shard = &mut self.gate.borrow_mut().shard;
+                shard.tick(self.both(now_ns));
+                let worker = self.index;
+                shard.take_alerts(|alert| self.events.tell(Event::LimitAlert { worker, alert }));
             }
-            self.wall_offset_ns.set(sys::wall_ns().wrapping_sub(sys::monotonic_ns()));
-            self.gate.borrow_mut().shard.tick(self.both(now_ns));
-            for upstream in self.upstreams.borrow().values() {
-                upstream.sweep(now_ns);
+            if ticks % SWEEP_TICKS == 0 {
+                self.sweep(now_ns);
             }
+            ticks = ticks.wrapping_add(1);
             monoio::time::sleep(TICK).await;
+        }
+    }
+
+    fn sweep(&self, now_ns: u64) {
+        self.stats.heartbeat_ns.store(now_ns, Ordering::Relaxed);
+        if let Some(ring) = self.ring.borrow_mut().as_mut() {
+            ring.heartbeat(now_ns);
+        }
+        for upstream in self.upstreams.borrow().values() {
+            upstream.sweep(now_ns);
         }
     }
 
@@ -417,8 +435,14 @@ impl Worker {
             self.events.tell(Event::ConnectionsFull { worker: self.index, connections_max });
             return;
         }
+        let from = listener.limits.connections_per_client_max.and(addr).map(|addr| addr.ip());
+        let open = OpenConnection::new(self.clone(), from);
+        if let Some((ip, max)) = from.zip(listener.limits.connections_per_client_max)
+            && self.clients.borrow().get(&ip).is_some_and(|&open| open > max)
+        {
+            return;
+        }
         self.stats.accepted.fetch_add(1, Ordering::Relaxed);
-        let open = OpenConnection::new(self.clone());
         monoio::spawn(async move {
             let worker = open.0.clone();
             contained(&worker, worker.clone().converse(stream, addr, listener)).await;
@@ -458,21 +482,34 @@ impl Worker {
     }
 }
 
-/// Counts a connection for as long as it lives.
-struct OpenConnection(Rc<Worker>);
+/// Counts a connection for as long as it lives, and by its address where the listener bounds that.
+struct OpenConnection(Rc<Worker>, Option<IpAddr>);
 
 impl OpenConnection {
-    fn new(worker: Rc<Worker>) -> Self {
+    fn new(worker: Rc<Worker>, from: Option<IpAddr>) -> Self {
         worker.connections.set(worker.connections.get() + 1);
         worker.stats.connections.store(worker.connections.get(), Ordering::Relaxed);
-        Self(worker)
+        if let Some(ip) = from {
+            *worker.clients.borrow_mut().entry(ip).or_insert(0) += 1;
+        }
+        Self(worker, from)
     }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.0.connections.set(self.0.connections.get() - 1);
-        self.0.stats.connections.store(self.0.connections.get(), Ordering::Relaxed);
+        let worker = &self.0;
+        worker.connections.set(worker.connections.get() - 1);
+        worker.stats.connections.store(worker.connections.get(), Ordering::Relaxed);
+        if let Some(ip) = self.1 {
+            let mut clients = worker.clients.borrow_mut();
+            if let Some(open) = clients.get_mut(&ip) {
+                *open -= 1;
+                if *open == 0 {
+                    clients.remove(&ip);
+                }
+            }
+        }
     }
 }
 

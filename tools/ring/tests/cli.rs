@@ -51,7 +51,9 @@ fn filled(name: &str) -> PathBuf {
         let strings = CallStrings { request_id: id.as_bytes(), path: b"/orders/7", ..CallStrings::default() };
         writer.append(&mut record, &strings).expect("room");
     }
-    writer.amend(&Amend { sequence: 100, bytes_out: 77, ..Amend::default() }).expect("room");
+    writer
+        .amend(&Amend { sequence: 100, bytes_out: 77, duration_us: 300_000, ..Amend::default() })
+        .expect("room");
     data_dir
 }
 
@@ -72,7 +74,7 @@ fn every_command_answers() {
         (&["tail", "-n", "3"], 3, "GET"),
         (&["tail", "status=404"], 0, ""),
         (&["stats", "--format", "csv"], 3, "route,orders,100,10.0,0,10,"),
-        (&["hist", "--hdr-log", hdr, "--format", "csv"], 3, "256,90,0.9"),
+        (&["hist", "--hdr-log", hdr, "--format", "csv"], 4, "256,90,0.9"),
         (&["explain", "call-20", "--format", "json"], 1, "\"verdict\":\"failed\""),
         (&["explain", "1-w0:7", "--format", "json"], 1, "call-7"),
         (&["verify", "--format", "json"], 1, "\"state\":\"whole\""),

@@ -205,7 +205,7 @@ async fn read_head(worker: &Worker, client: &mut Client, head: &mut RequestHead)
             return Head::Ended;
         } else if idle_until_ns == 0 {
             let keepalive_ns = timeouts.keepalive.as_nanos() as u64;
-            idle_until_ns = sys::monotonic_ns() + IDLE_RELEASE_NS.min(keepalive_ns);
+            idle_until_ns = sys::tick_ns() + IDLE_RELEASE_NS.min(keepalive_ns);
             client.stream.read_timer.arm(idle_until_ns, Action::Wake);
         }
         let Stream { reader, read_timer, .. } = &mut client.stream;

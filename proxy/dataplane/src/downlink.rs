@@ -365,7 +365,7 @@ impl Downlink<'_> {
             self.worker.bufs.put(buf);
             buf = self.worker.bufs.large();
         }
-        let until_ns = self.shape.until(sys::monotonic_ns(), self.shape.idle);
+        let until_ns = self.shape.until(sys::tick_ns(), self.shape.idle);
         self.upstream_timer.arm(until_ns, Action::Shutdown(Side::Both));
         self.reader.post(buf);
         let reader = &mut *self.reader;

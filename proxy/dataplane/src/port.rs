@@ -65,17 +65,28 @@ where
         let canceller = cancelable.then(Canceller::new);
         Box::new(SocketPort { half: Some(half), canceller, start, posted: Box::pin(None) })
     }
-    build(half, cancelable, read_once::<H>)
+    // Two futures, so that each is as small as it can be: they are moved into place for every read.
+    if cancelable { build(half, true, cancelable_read_once::<H>) } else { build(half, false, read_once::<H>) }
 }
 
-async fn read_once<H>(mut half: H, buf: Buf, cancel: Option<CancelHandle>) -> (io::Result<usize>, Buf, H)
+async fn read_once<H>(mut half: H, buf: Buf, _: Option<CancelHandle>) -> (io::Result<usize>, Buf, H)
 where
-    H: AsyncReadRent + CancelableAsyncReadRent,
+    H: AsyncReadRent,
 {
-    let (result, buf) = match cancel {
-        None => half.read(buf).await,
-        Some(handle) => half.cancelable_read(buf, handle).await,
-    };
+    let (result, buf) = half.read(buf).await;
+    (result, buf, half)
+}
+
+async fn cancelable_read_once<H>(
+    mut half: H,
+    buf: Buf,
+    cancel: Option<CancelHandle>,
+) -> (io::Result<usize>, Buf, H)
+where
+    H: CancelableAsyncReadRent,
+{
+    let handle = cancel.expect("a cancelable port has a canceller");
+    let (result, buf) = half.cancelable_read(buf, handle).await;
     (result, buf, half)
 }
 

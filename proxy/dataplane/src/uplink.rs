@@ -235,7 +235,7 @@ impl Uplink<'_> {
     }
 
     async fn write(&mut self, buf: Buf, n: usize) -> Result<Buf, Option<Stop>> {
-        let until_ns = sys::monotonic_ns() + self.rules.idle.as_nanos() as u64;
+        let until_ns = sys::tick_ns() + self.rules.idle.as_nanos() as u64;
         self.upstream_timer.arm(until_ns, Action::Shutdown(Side::Both));
         let (result, buf) = self.writer.write(buf, n).await;
         self.counters.upstream_out.set(self.counters.upstream_out.get() + n as u64);
@@ -246,7 +246,7 @@ impl Uplink<'_> {
     }
 
     async fn read(&mut self, buf: Buf, began_ns: u64, content: u64) -> Result<Buf, Option<Stop>> {
-        let idle_ns = sys::monotonic_ns() + self.rules.idle.as_nanos() as u64;
+        let idle_ns = sys::tick_ns() + self.rules.idle.as_nanos() as u64;
         let floor_ns = match self.rules.rate_min {
             Some(rate) if rate > 0 => began_ns
                 .saturating_add(RATE_GRACE_NS)

@@ -92,19 +92,31 @@ impl<'a> Authority<'a> {
     }
 }
 
+/// The bytes that a label may hold.
+const IN_LABEL: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 256 {
+        table[b] = (b as u8).is_ascii_alphanumeric() || b as u8 == b'-' || b as u8 == b'_';
+        b += 1;
+    }
+    table
+};
+
 /// Checks the labels up to a colon or the end and returns where the name ends.
 #[inline]
 fn check_name(text: &[u8]) -> Result<usize, HostFault> {
     let mut label = 0;
     let mut end = text.len();
     for (index, &b) in text.iter().enumerate() {
-        match b {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => {
-                label += 1;
-                if label > LABEL_BYTES_MAX {
-                    return Err(HostFault::TooLong);
-                }
+        if IN_LABEL[usize::from(b)] {
+            label += 1;
+            if label > LABEL_BYTES_MAX {
+                return Err(HostFault::TooLong);
             }
+            continue;
+        }
+        match b {
             b'.' if label > 0 => label = 0,
             b'.' => return Err(HostFault::EmptyLabel),
             b':' => {

@@ -1,2 +1,51 @@
-//! (see Cargo.toml: description)
-fn main() {}
+//! `penstock-bench`: load generator, mock upstreams, and tables over their results. Only reads the command line and
+//! hands over to the subcommand.
+#![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))] // a test may fail by a panic
+
+mod bootstrap;
+mod chunks;
+mod compare;
+mod driver;
+mod history;
+mod load;
+mod mock;
+mod result;
+mod rng;
+mod sys;
+mod table;
+mod units;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Load generator and mock upstreams for HTTP/1.1
+#[derive(Debug, Parser)]
+#[command(name = "penstock-bench", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Load(Box<load::args::LoadArgs>),
+    Mock(Box<mock::args::MockArgs>),
+    Compare(compare::CompareArgs),
+    History(history::HistoryArgs),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Load(args) => load::run::run(&args),
+        Command::Mock(args) => mock::server::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::History(args) => history::run(&args),
+    };
+    outcome.map(ExitCode::from).unwrap_or_else(|error| {
+        eprintln!("penstock-bench: {error}");
+        ExitCode::FAILURE
+    })
+}

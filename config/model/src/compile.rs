@@ -116,7 +116,7 @@ pub enum HashKeys {
 pub struct Process {
     /// Address of the admin listener.
     pub admin: spec::Address,
-    /// Folder of rings, counters and the control socket.
+    /// Folder of rings, counters and the control socket; relative to the working directory.
     pub data_dir: PathBuf,
     /// Threads that carry traffic.
     pub workers: Workers,
@@ -205,7 +205,7 @@ impl Configuration {
         let file = &self.file;
         Process {
             admin: file.admin.address.value.0.clone(),
-            data_dir: resolve(&self.sources, &file.data_dir),
+            data_dir: file.data_dir.value.0.clone(),
             workers: file.workers.value.clone(),
             ring_bytes: file.rings.size.value.0,
             ring_sync: file.rings.sync.value.0,
@@ -325,7 +325,7 @@ impl Compiler<'_> {
                     .map(|n| small(n.value.0)),
                 requests_per_connection_max: listener.max_requests_per_connection.as_ref().map(|n| n.value.0),
             },
-            proxy_protocol: listener.proxy_protocol.value,
+            proxy_protocol: false,
         }
     }
 

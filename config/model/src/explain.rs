@@ -1,8 +1,10 @@
 //! The effective configuration: every value in force and where it comes from. May know the tree and
 //! inheritance; prints, decides nothing.
 
+use std::collections::HashMap;
+
 use crate::configuration::Configuration;
-use crate::inherit::{From, Standing, routes};
+use crate::inherit::{Inherited, Standing, routes};
 use crate::place::{At, Pos};
 use crate::read::{Effective, Read};
 
@@ -12,6 +14,7 @@ impl Configuration {
     pub fn effective(&self) -> Vec<Effective> {
         let mut lines = Vec::new();
         self.file.explain("", Pos::DEFAULT, &mut lines);
+        call_by_name(&mut lines);
         for standing in routes(&self.file) {
             inherited(&standing, &mut lines);
         }
@@ -26,6 +29,37 @@ impl Configuration {
             out.push_str(&format!("{} = {}  ({from})\n", line.path, line.value));
         }
         out
+    }
+}
+
+/// Items of lists are called by their names where they have one: `upstreams.orders` for `upstreams[0]`.
+fn call_by_name(lines: &mut [Effective]) {
+    let names: HashMap<String, String> = lines
+        .iter()
+        .filter(|line| line.pos.is_written())
+        .filter_map(|line| {
+            let item = line.path.strip_suffix(".name").or_else(|| line.path.strip_suffix(".version"))?;
+            item.ends_with(']').then(|| (item.to_owned(), line.value.clone()))
+        })
+        .collect();
+    for line in lines {
+        let mut path = String::with_capacity(line.path.len());
+        let mut done = 0;
+        for (at, _) in line.path.match_indices(']') {
+            let item = &line.path[..=at];
+            let open = line.path[..at].rfind('[').unwrap_or(at);
+            match names.get(item) {
+                Some(name) => {
+                    path.push_str(&line.path[done..open]);
+                    path.push('.');
+                    path.push_str(name);
+                }
+                None => path.push_str(&line.path[done..=at]),
+            }
+            done = at + 1;
+        }
+        path.push_str(&line.path[done..]);
+        line.path = path;
     }
 }
 
@@ -77,7 +111,7 @@ fn inherited(standing: &Standing<'_>, lines: &mut Vec<Effective>) {
 }
 
 /// A key that has parts, each with the level that wrote the whole.
-fn nested<T: Read>(from: &From<'_, T>, path: &str, lines: &mut Vec<Effective>) {
+fn nested<T: Read>(from: &Inherited<'_, T>, path: &str, lines: &mut Vec<Effective>) {
     let start = lines.len();
     from.at.value.explain(path, from.at.pos, lines);
     for line in &mut lines[start..] {

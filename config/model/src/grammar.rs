@@ -31,7 +31,7 @@ object! {
         default request_id: RequestId = "keep_from_trusted",
         /// The admin address: read-only state, metrics, `/healthz` and `/readyz`.
         default admin: Admin = "{}",
-        /// Folder of rings, counters and the control socket.
+        /// Folder of rings, counters and the control socket; relative to the working directory.
         default data_dir: FilePath = "./penstock-data",
         /// Threads that carry traffic: `auto` (the allowed CPUs within the quota), a number, or a list of cores.
         default workers: Workers = "auto",

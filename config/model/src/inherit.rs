@@ -49,21 +49,21 @@ own!(Tenant "tenant", Service "service", Version "version", Route "route");
 
 /// A value in force and the level that wrote it.
 #[derive(Clone, Copy)]
-pub(crate) struct From<'a, T> {
+pub(crate) struct Inherited<'a, T> {
     pub(crate) at: &'a At<T>,
     pub(crate) level: &'static str,
 }
 
 /// The policies in force for one route.
 pub(crate) struct InForce<'a> {
-    pub(crate) auth: Option<From<'a, Auth>>,
-    pub(crate) authorize: Option<From<'a, Authorize>>,
+    pub(crate) auth: Option<Inherited<'a, Auth>>,
+    pub(crate) authorize: Option<Inherited<'a, Authorize>>,
     pub(crate) ip_allow: &'a [At<Cidr>],
     pub(crate) ip_deny: Vec<&'a At<Cidr>>,
-    pub(crate) cors: Option<From<'a, Cors>>,
-    pub(crate) timeouts: Option<From<'a, TimeoutsOverride>>,
-    pub(crate) body: Option<From<'a, Body>>,
-    pub(crate) headers: Option<From<'a, HeaderEdits>>,
+    pub(crate) cors: Option<Inherited<'a, Cors>>,
+    pub(crate) timeouts: Option<Inherited<'a, TimeoutsOverride>>,
+    pub(crate) body: Option<Inherited<'a, Body>>,
+    pub(crate) headers: Option<Inherited<'a, HeaderEdits>>,
     /// Where each level stands, nearest first.
     pub(crate) places: Vec<Pos>,
 }
@@ -73,8 +73,8 @@ fn in_force<'a>(levels: &[Own<'a>]) -> InForce<'a> {
     fn nearest<'a, T>(
         levels: &[Own<'a>],
         pick: impl Fn(&Own<'a>) -> Option<&'a At<T>>,
-    ) -> Option<From<'a, T>> {
-        levels.iter().find_map(|own| pick(own).map(|at| From { at, level: own.level }))
+    ) -> Option<Inherited<'a, T>> {
+        levels.iter().find_map(|own| pick(own).map(|at| Inherited { at, level: own.level }))
     }
     InForce {
         auth: nearest(levels, |own| own.auth),

@@ -60,12 +60,19 @@ impl<T> std::ops::Deref for At<T> {
 }
 
 /// One file's name, as it is printed, and its text.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Source {
     name: String,
     text: String,
     /// Byte at which each line begins.
     lines: Vec<usize>,
+}
+
+impl std::fmt::Debug for Source {
+    /// Without the text, which may hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// Every text that was read, in order.

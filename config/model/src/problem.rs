@@ -23,7 +23,8 @@ pub struct Problem {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
-    /// The source line.
+    /// The source line, cut to [`SNIPPET_CHARS_MAX`]. It may hold a secret that the file writes in plain text, so
+    /// it is for the one who wrote the file; the one-line form does not hold it.
     pub snippet: String,
 }
 

@@ -201,16 +201,7 @@ impl<T: Read> Read for Vec<At<T>> {
             out.push(Effective { path: path.to_owned(), value: "[]".to_owned(), pos });
         }
         for (index, item) in self.iter().enumerate() {
-            let mut lines = Vec::new();
-            item.value.explain("", item.pos, &mut lines);
-            let label = lines
-                .iter()
-                .find(|line| matches!(line.path.as_str(), "name" | "version") && line.pos.is_written())
-                .map_or_else(|| format!("{path}[{index}]"), |line| format!("{path}.{}", line.value));
-            out.extend(lines.into_iter().map(|line| Effective {
-                path: if line.path.is_empty() { label.clone() } else { format!("{label}.{}", line.path) },
-                ..line
-            }));
+            item.value.explain(&format!("{path}[{index}]"), item.pos, out);
         }
     }
 }

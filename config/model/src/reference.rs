@@ -17,7 +17,8 @@ editors, `penstock init` a file to begin with, `penstock check --explain` what i
 - `${NAME}` inside values is replaced from the environment; unset is an error. `${NAME:-default}` has a default
   for unset and empty; `$${` is the two characters themselves. Keys are never replaced.
 - Times have a unit: `ms`, `s`, `m`, `h`. Sizes: `B`, `KiB`, `MiB`, `GiB`. Shares: `%`.
-- Relative paths of certificates, keys and key sets start at the folder of the file that names them.
+- Relative paths of certificates, keys and key sets start at the folder of the file that names them;
+  `data_dir` starts at the working directory.
 - Text with `{`, `[`, `*`, `: ` or `#` in it needs quotes.
 - Of `auth`, `authorize`, `cors`, `timeouts`, `body` and `headers` the nearest of route, version, service and
   tenant wins, each key as a whole. `limits` of all levels add up, and so do the networks of `ip.deny`.

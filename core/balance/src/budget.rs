@@ -1,4 +1,6 @@
 //! The retry budget: retries under way against calls under way.
+//!
+//! Knows: counts. Must not: know whether a call is safe to retry.
 
 use crate::spec::RetrySpec;
 

@@ -1,4 +1,6 @@
 //! A set of targets, by their places: which ones a call has tried.
+//!
+//! Knows: places. Must not: know what stands there.
 
 use crate::spec::TARGETS_MAX;
 

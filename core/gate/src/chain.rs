@@ -74,6 +74,12 @@ impl Gate {
         Self { callers: Callers::new(), shard, tokens, replays, ids, secret }
     }
 
+    /// Names a call whose head cannot be read, for its answer and its record.
+    pub fn name_unread(&mut self, plan: &mut CallPlan) {
+        plan.clear();
+        plan.request_id = RequestId::fresh(&mut self.ids);
+    }
+
     /// Decides about one request. What is to be sent is left in `plan`, whose permits must be empty. Warm, and
     /// without signatures to check, it allocates nothing, locks nothing and asks nobody.
     pub fn decide(&mut self, snapshot: &Snapshot, request: &Request<'_>, plan: &mut CallPlan) -> Verdict {
@@ -106,8 +112,12 @@ impl Gate {
         }
         let routed = route(snapshot, request, host, path, &client, plan)?;
         network(&routed, plan)?;
-        let mut desk = Desk { callers, tokens, replays, issuers: &snapshot.issuers };
-        let who = identify(&routed, &mut desk, request, plan)?;
+        let mut unknown_key = false;
+        let issuers = &snapshot.issuers;
+        let mut desk = Desk { callers, tokens, replays, issuers, unknown_key: &mut unknown_key };
+        let identified = identify(&routed, &mut desk, request, plan);
+        plan.unknown_key = unknown_key;
+        let who = identified?;
         let identified = known(routed, who, callers, tokens, request, plan);
         authorise(&identified, plan)?;
         cross_origin(&identified, request, plan);

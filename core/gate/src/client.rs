@@ -153,9 +153,21 @@ pub(crate) fn write_way(request: &Request<'_>, client: &Client, out: &mut Vec<u8
 
 /// Appends an address as text, without allocating.
 pub(crate) fn write_address(address: IpAddr, out: &mut Vec<u8>) {
-    use std::io::Write;
-    // Writing to a vector does not fail.
-    let _ = write!(out, "{address}");
+    match address {
+        IpAddr::V4(address) => {
+            for (at, octet) in address.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                penstock_http::write::decimal(out, u64::from(octet));
+            }
+        }
+        IpAddr::V6(address) => {
+            use std::io::Write;
+            // Writing to a vector does not fail.
+            let _ = write!(out, "{address}");
+        }
+    }
 }
 
 #[cfg(test)]

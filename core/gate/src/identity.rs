@@ -76,6 +76,8 @@ pub(crate) struct Desk<'d> {
     pub(crate) tokens: &'d mut JwtCache,
     pub(crate) replays: &'d ReplayTable,
     pub(crate) issuers: &'d [IssuerKeys],
+    /// Set when a token names a key that its issuer's set lacks.
+    pub(crate) unknown_key: &'d mut bool,
 }
 
 impl AuthRule {
@@ -263,7 +265,9 @@ fn jwt(
 ) -> Result<Who, Code> {
     let all = desk.issuers;
     let accepted = issuers.iter().filter_map(|&at| all.get(at as usize));
-    let place = desk.tokens.check(token, accepted, now).map_err(jwt::Fault::code)?;
+    let checked = desk.tokens.check(token, accepted, now);
+    *desk.unknown_key |= checked == Err(jwt::Fault::UnknownKey);
+    let place = checked.map_err(jwt::Fault::code)?;
     let Some(token) = desk.tokens.get(place) else { return Err(Code::InternalError) };
     if token.revocation.is_some_and(|name| desk.callers.is_revoked(&name)) {
         return Err(Code::RevokedCredential);

@@ -27,6 +27,9 @@ pub struct CallPlan {
     pub request_id: RequestId,
     /// The trace that the call belongs to.
     pub trace: Trace,
+    /// A token named a key that its issuer's set lacks: the set may have to be fetched anew (rarely: anybody can
+    /// send such a token).
+    pub unknown_key: bool,
     /// Who calls, for the record.
     pub caller: Caller,
     /// What each stage said, for the record.
@@ -45,6 +48,7 @@ impl Default for CallPlan {
             permits: Permits::new(),
             request_id: RequestId::default(),
             trace: Trace::default(),
+            unknown_key: false,
             caller: Caller::default(),
             stages: Stages::default(),
             path: Vec::new(),
@@ -66,6 +70,7 @@ impl CallPlan {
         self.request_fields.clear();
         self.response_fields.clear();
         self.spent_fields = FieldSet::EMPTY;
+        self.unknown_key = false;
         self.caller.clear();
         self.stages = Stages::default();
     }

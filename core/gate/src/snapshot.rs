@@ -16,7 +16,7 @@ use crate::cors::CorsRule;
 use crate::fold_hash::FoldMap;
 use crate::identity::{AuthRule, IssuerKeys};
 use crate::limits::{BindError, BoundLimit, Register, bind};
-use crate::router::{FieldName, Router};
+use crate::router::{FieldName, FieldSource, Found, Probe, Router};
 use crate::spec::{Body, Id, IpRules, Limit, Listener, RequestIdPolicy, Timeouts, Uid, Upstream};
 use crate::value::ValueTemplate;
 use penstock_http::{FieldSet, PathPolicy};
@@ -38,6 +38,19 @@ pub struct Snapshot {
     pub(crate) plans: FoldMap<Id, PlanRule>,
     /// Owners of limits, with what is written there.
     pub(crate) limit_owners: Vec<(Uid, Vec<Limit>)>,
+}
+
+/// What [`Snapshot::route_for`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteFound {
+    /// Index of the route.
+    Route(u32),
+    /// Host and path are served, but not with this method.
+    MethodNotAllowed,
+    /// The service is there, the version is not.
+    UnknownVersion,
+    /// Nothing.
+    Nothing,
 }
 
 /// A listener with what the chain needs of it.
@@ -165,6 +178,36 @@ impl Snapshot {
     pub fn limits(&self) -> impl Iterator<Item = &std::sync::Arc<penstock_limits::Limit>> {
         let routes = self.routes.iter().flat_map(|route| &route.limits);
         routes.chain(self.plans.values().flat_map(|plan| &plan.limits)).map(|limit| &limit.handle)
+    }
+
+    /// Which route a request for this host (lower case, without port), normalised path, query and method gets,
+    /// for explanations and drift reports; the chain does the same on its way.
+    #[must_use]
+    pub fn route_for<F: FieldSource>(
+        &self,
+        method: &str,
+        host: &str,
+        path: &str,
+        query: &str,
+        fields: &F,
+    ) -> RouteFound {
+        if !path.starts_with('/') {
+            return RouteFound::Nothing;
+        }
+        let probe = Probe {
+            host: host.as_bytes(),
+            path: path.as_bytes(),
+            query: query.as_bytes(),
+            method: method.as_bytes(),
+            fields,
+            preflight: false,
+        };
+        match self.router.find(&probe) {
+            Found::Route(matched) => RouteFound::Route(matched.route),
+            Found::MethodNotAllowed(_) => RouteFound::MethodNotAllowed,
+            Found::UnknownVersion => RouteFound::UnknownVersion,
+            Found::Nothing => RouteFound::Nothing,
+        }
     }
 
     /// A route by its index.

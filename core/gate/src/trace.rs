@@ -80,15 +80,20 @@ impl RequestId {
             RequestIdPolicy::Keep => true,
             RequestIdPolicy::Make => false,
         };
-        let mut id = Self { bytes: [0; REQUEST_ID_BYTES_MAX], length: 0 };
         if keeps
             && let Once::One(given) = request.known(FieldId::XRequestId)
             && is_well_formed(given)
         {
+            let mut id = Self { bytes: [0; REQUEST_ID_BYTES_MAX], length: given.len() as u8 };
             id.bytes[..given.len()].copy_from_slice(given);
-            id.length = given.len() as u8;
             return id;
         }
+        Self::fresh(ids)
+    }
+
+    /// A new id of 32 hex digits.
+    pub(crate) fn fresh(ids: &mut IdSource) -> Self {
+        let mut id = Self { bytes: [0; REQUEST_ID_BYTES_MAX], length: 0 };
         write_hex(ids.next(), &mut id.bytes[..16]);
         write_hex(ids.next(), &mut id.bytes[16..32]);
         id.length = 32;
@@ -101,10 +106,22 @@ fn is_well_formed(id: &[u8]) -> bool {
         && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=:@".contains(byte))
 }
 
+/// Writes lower-case hex digits, the highest first: as many of the sixteen as there is room for.
 fn write_hex(number: u64, out: &mut [u8]) {
-    for (at, digit) in out.iter_mut().enumerate() {
-        *digit = b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 15];
-    }
+    let mut digits = [0; 16];
+    digits[..8].copy_from_slice(&hex_of((number >> 32) as u32));
+    digits[8..].copy_from_slice(&hex_of(number as u32));
+    out.copy_from_slice(&digits[..out.len()]);
+}
+
+/// Eight digits at once: the nibbles are spread over the bytes of a word, then turned into letters together.
+fn hex_of(number: u32) -> [u8; 8] {
+    let mut word = u64::from(number);
+    word = (word | word << 16) & 0x0000_ffff_0000_ffff;
+    word = (word | word << 8) & 0x00ff_00ff_00ff_00ff;
+    word = (word | word << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    let is_letter = (word + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    (word + 0x3030_3030_3030_3030 + is_letter * 0x27).to_be_bytes()
 }
 
 /// The trace that a call belongs to.
@@ -220,6 +237,15 @@ mod tests {
         }
         for id in ["", "a b", "a\"b", "a,b", "\u{e4}", &"x".repeat(REQUEST_ID_BYTES_MAX + 1)] {
             assert!(!is_well_formed(id.as_bytes()), "{id}");
+        }
+    }
+
+    #[test]
+    fn hex_is_what_the_formatter_writes() {
+        for number in [0, 1, 0x0123_4567_89ab_cdef, u64::MAX, 0xf0e1_d2c3_b4a5_9687] {
+            let mut digits = [0; 16];
+            write_hex(number, &mut digits);
+            assert_eq!(digits.as_slice(), format!("{number:016x}").as_bytes());
         }
     }
 

@@ -36,6 +36,9 @@ pub struct Problem<'a> {
     pub members: &'a [(&'static str, Member<'a>)],
     /// More fields, such as Retry-After, WWW-Authenticate, Allow or RateLimit.
     pub fields: &'a [(FieldName<'a>, FieldValue<'a>)],
+    /// More fields as whole lines (`name: value CRLF`), checked by whoever made them. If X-Request-Id is among them
+    /// it is not written a second time.
+    pub lines: &'a [u8],
 }
 
 /// How an answer is to be sent.
@@ -54,7 +57,7 @@ pub struct Delivery<'a> {
 impl<'a> Problem<'a> {
     /// An answer with this code and nothing more.
     pub const fn new(code: Code) -> Problem<'a> {
-        Problem { code, request_id: b"", detail: None, members: &[], fields: &[] }
+        Problem { code, request_id: b"", detail: None, members: &[], fields: &[], lines: &[] }
     }
 
     /// Writes the whole response in HTTP/1.1 at the end of `out`. About half a microsecond.
@@ -64,7 +67,9 @@ impl<'a> Problem<'a> {
             write::date(out, date);
         }
         out.extend_from_slice(b"Content-Type: application/problem+json\r\nCache-Control: no-store\r\n");
+        out.extend_from_slice(self.lines);
         if !self.request_id.is_empty()
+            && !has_request_id(self.lines)
             && let Ok(value) = FieldValue::new(self.request_id)
         {
             write::field(out, FieldName::known(crate::field::FieldId::XRequestId), value);
@@ -118,6 +123,13 @@ impl<'a> Problem<'a> {
         }
         sink(b"}\n");
     }
+}
+
+fn has_request_id(lines: &[u8]) -> bool {
+    const NAME: &[u8] = b"x-request-id:";
+    lines
+        .split(|&b| b == b'\n')
+        .any(|line| line.get(..NAME.len()).is_some_and(|n| n.eq_ignore_ascii_case(NAME)))
 }
 
 /// A JSON string of bytes that are UTF-8. Escapes also what would begin markup, should somebody show it as such.
@@ -189,6 +201,17 @@ mod tests {
             body.len()
         );
         assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn lines_are_written_as_they_are_and_the_id_once() {
+        let lines: &[u8] = b"x-request-id: r-1\r\nAllow: GET\r\n";
+        let problem = Problem { request_id: b"r-1", lines, ..Problem::new(Code::MethodNotAllowed) };
+        let mut out = Vec::new();
+        problem.write(&delivery(), &mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("\r\nAllow: GET\r\n"), "{text}");
+        assert_eq!(text.to_ascii_lowercase().matches("x-request-id").count(), 1, "{text}");
     }
 
     #[test]

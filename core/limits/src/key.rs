@@ -19,9 +19,9 @@ impl Key {
         let low = self.0 as u64;
         let high = (self.0 >> 64) as u64;
         let salt = mix(u64::from(ordinal) + 1);
-        // The two lowest values mark free and claimed slots.
+        // Each word depends on both halves: places in tables are taken from either. The two lowest values mark free and claimed slots.
         let first = mix(low ^ salt).max(FIRST_KEY_WORD);
-        let second = (mix(high ^ salt.rotate_left(32)) << ORDINAL_BITS) | u64::from(ordinal);
+        let second = (mix(high ^ first.rotate_left(32)) << ORDINAL_BITS) | u64::from(ordinal);
         KeyWords { first, second }
     }
 }
@@ -65,6 +65,12 @@ mod tests {
         assert_ne!(a, Key(7).words(4));
         assert_ne!(a, Key(8).words(3));
         assert_ne!(a, Key(7 | 1 << 64).words(3));
+        let places =
+            |shift: u32| (0..256).map(|low| (Key(low).words(3).second >> shift) & 511).collect::<Vec<_>>();
+        let mut distinct = places(40);
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert!(distinct.len() > 150, "keys that differ in one half only fall on few places");
         for ordinal in 0..1000 {
             assert!(Key::OWNER.words(ordinal).first >= FIRST_KEY_WORD);
         }

@@ -179,3 +179,66 @@ fn repair_slot(store: &Store, slot: Slot<'_>, method: Method, interval: u64, poo
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::{
+        Applied, Key, Kind, LimitSpec, NodeConfig, Permits, Region, Shard, Window, clock::SECOND_NS,
+        table::CLAIMED,
+    };
+
+    /// What a kill between any two stores can leave is put straight by the next opening.
+    #[test]
+    fn stores_cut_in_the_middle_are_put_straight() {
+        let config = NodeConfig {
+            limits_max: 4,
+            keys_max: 100,
+            rolling_keys_max: 10,
+            workers_max: 2,
+            ..NodeConfig::new(1, 1)
+        };
+        let now = Now { mono_ns: SECOND_NS, wall_ns: 0 };
+        let region = Region::memory(config.region_words());
+        let open = || Arc::new(NodePool::open(region.clone(), &config, now, &[]).unwrap());
+        let pool = open();
+        let per = Window::Duration(Duration::from_secs(10));
+        let limit = pool.register(&LimitSpec::new(1, "rate", Kind::Requests, 10, per)).unwrap();
+        let calls = LimitSpec::new(2, "calls", Kind::Concurrent, 3, Window::None);
+        let calls = pool.register(&calls).unwrap();
+        let mut shard = Shard::new(pool.clone()).unwrap();
+        for key in 1..=3 {
+            let applied = [Applied::one(&limit, Key(key)), Applied::one(&calls, Key(key))];
+            assert!(shard.admit(now, &applied, &mut Permits::new()).is_admitted());
+        }
+        let find = |limit: &crate::Limit, key: u128| {
+            let words = Key(key).words(limit.rule.ordinal);
+            pool.find(&limit.rule, Key(key), words, pool.clock.pool_ns(now), 0).slot
+        };
+        let slots = [1, 2, 3].map(|key| pool.store.slot(find(&limit, key), None));
+        // Leased, and killed before it was on record.
+        slots[0].b().store(4, Ordering::Relaxed);
+        // Killed while a key was evicted, and while one was given a slot.
+        slots[1].a().store(gcra::FROZEN, Ordering::Relaxed);
+        slots[2].words[0].store(CLAIMED, Ordering::Relaxed);
+        // Entered, and killed before it was on record.
+        let entered = pool.store.slot(find(&calls, 1), None);
+        entered.a().fetch_add(1, Ordering::Relaxed);
+        pool.store.word(pool.store.layout.lock(7)).store(2, Ordering::Relaxed);
+
+        let again = open();
+        assert_eq!(again.workers(), 0);
+        assert_eq!(again.store.word(again.store.layout.lock(7)).load(Ordering::Relaxed), 0);
+        assert_eq!((again.keys(&limit), again.keys(&calls)), (1, 3));
+        assert_eq!(concurrent::count_of(entered.a().load(Ordering::Relaxed)), 0);
+        let mut shard = Shard::new(again).unwrap();
+        let mut passes = |key| {
+            let applied = [Applied::one(&limit, Key(key))];
+            (0..20).filter(|_| shard.admit(now, &applied, &mut Permits::new()).is_admitted()).count()
+        };
+        assert_eq!(passes(1), 6, "the four count as spent");
+        assert_eq!((passes(2), passes(3)), (10, 10), "an evicted key was idle");
+    }
+}

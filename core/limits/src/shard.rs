@@ -191,8 +191,8 @@ impl Shard {
         let rule = &limit.rule;
         self.room_for(rule, permits).ok_or(unavailable(place))?;
         for _ in 0..LOOKUPS_MAX {
-            let at = match self.cache.find(keys) {
-                Some(at) => at,
+            let (at, locked) = match self.cache.find(keys) {
+                Some(at) => (at, None),
                 None => self.enter(applied, keys, pool_ns),
             };
             self.turn_window(at, limit, now, pool_ns);
@@ -212,13 +212,17 @@ impl Shard {
                 workers: self.workers,
                 force: rule.soft && rule.method != Method::Gcra,
             };
-            match self.take(&entry, rule, now, pool_ns, ask) {
+            let taking = self.take(&entry, rule, now, pool_ns, ask);
+            if let Some(number) = locked {
+                self.pool.unlock(number);
+            }
+            match taking {
                 Taking::Taken(taken) => {
                     return Ok(self.taken(at, place, applied, now, taken, permits));
                 }
                 Taking::Short(short) => {
                     self.return_lease(at, pool_ns);
-                    return self.short(at, place, applied, short, permits);
+                    return self.short(at, place, applied, short);
                 }
                 Taking::Gone => self.cache.entry(at).keys = KeyWords { first: 0, second: 0 },
                 Taking::Busy => return Err(unavailable(place)),
@@ -239,8 +243,9 @@ impl Shard {
         fits.then_some(())
     }
 
-    /// Looks a key up at the node and remembers it in place of the entry longest untouched.
-    fn enter(&mut self, applied: &Applied<'_>, keys: KeyWords, pool_ns: u64) -> usize {
+    /// Looks a key up at the node and remembers it in place of the entry longest untouched. Gives the entry, and
+    /// the lock to give back if it is the shared bucket's.
+    fn enter(&mut self, applied: &Applied<'_>, keys: KeyWords, pool_ns: u64) -> (usize, Option<usize>) {
         let rule = &applied.limit.rule;
         let found = self.pool.find(rule, applied.key, keys, pool_ns, self.seat);
         let reserved = found.overflow || applied.key == Key::OWNER;
@@ -253,12 +258,12 @@ impl Shard {
             // The key is asked for anew each time, so that all workers move to its own bucket together.
             entry.keys = KeyWords { first: 0, second: 0 };
             *self.cache.entry(SCRATCH) = entry;
-            return SCRATCH;
+            return (SCRATCH, found.locked);
         }
         let at = self.cache.victim(keys);
         self.return_lease(at, pool_ns);
         *self.cache.entry(at) = entry;
-        at
+        (at, None)
     }
 
     /// Moves an entry to the window of now. What is left of a lease of the old window is void.
@@ -400,14 +405,12 @@ impl Shard {
         place: u8,
         applied: &Applied<'_>,
         short: Short,
-        permits: &mut Permits,
     ) -> Result<Decided, Refusal> {
         let rule = &applied.limit.rule;
         let window_ns = self.cache.entry(at).window_ns;
         let standing =
             Standing { index: place, remaining: 0, limit: rule.burst, reset_ns: short.wait_ns, window_ns };
         if rule.soft {
-            debug_assert!(permits.is_empty() || rule.kind != Kind::Concurrent);
             return Ok(Decided { standing, exceeded: true });
         }
         let (kind, retry_after_ns) = match rule.method {

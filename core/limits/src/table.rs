@@ -29,6 +29,14 @@ pub(crate) struct Found {
     pub(crate) slot: u32,
     /// It is the limit's shared overflow bucket.
     pub(crate) overflow: bool,
+    /// A lock to give back by [`NodePool::unlock`] once the call is counted.
+    pub(crate) locked: Option<usize>,
+}
+
+impl Found {
+    fn own(slot: u32) -> Self {
+        Self { slot, overflow: false, locked: None }
+    }
 }
 
 impl NodePool {
@@ -36,26 +44,37 @@ impl NodePool {
     /// takes one of [`LOCKS`] locks and no other.
     pub(crate) fn find(&self, rule: &Rule, key: Key, words: KeyWords, pool_ns: u64, seat: u32) -> Found {
         if key == Key::OWNER {
-            return Found { slot: self.store.layout.owner_slot(rule.ordinal), overflow: false };
+            return Found::own(self.store.layout.owner_slot(rule.ordinal));
         }
         if let Some(slot) = self.lookup(words) {
-            return Found { slot, overflow: false };
+            return Found::own(slot);
         }
-        let lock = self.store.word(self.store.layout.lock(words.first as usize % LOCKS));
+        let number = words.first as usize % LOCKS;
+        let lock = self.store.word(self.store.layout.lock(number));
         for _ in 0..SPINS_MAX {
             if lock.compare_exchange(0, u64::from(seat) + 1, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-                let slot = self.lookup(words).or_else(|| self.insert(rule, words, pool_ns));
-                lock.store(0, Ordering::Release);
-                return slot.map_or_else(|| self.overflow(rule), |slot| Found { slot, overflow: false });
+                return match self.lookup(words).or_else(|| self.insert(rule, words, pool_ns)) {
+                    Some(slot) => {
+                        self.unlock(number);
+                        Found::own(slot)
+                    }
+                    // Nobody may give the key a bucket until this call is counted in the shared one.
+                    None => self.overflow(rule, Some(number)),
+                };
             }
             std::hint::spin_loop();
         }
-        self.overflow(rule)
+        self.overflow(rule, None)
     }
 
-    fn overflow(&self, rule: &Rule) -> Found {
+    /// Gives a lock of [`NodePool::find`] back.
+    pub(crate) fn unlock(&self, number: usize) {
+        self.store.word(self.store.layout.lock(number)).store(0, Ordering::Release);
+    }
+
+    fn overflow(&self, rule: &Rule, locked: Option<usize>) -> Found {
         self.store.entry(rule.ordinal, entry::OVERFLOWED).fetch_add(1, Ordering::Relaxed);
-        Found { slot: self.store.layout.overflow_slot(rule.ordinal), overflow: true }
+        Found { slot: self.store.layout.overflow_slot(rule.ordinal), overflow: true, locked }
     }
 
     /// First slots of the two sets a key may stand in.

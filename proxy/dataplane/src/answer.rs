@@ -1,56 +1,146 @@
-//! Answers that the gateway gives by itself.
+//! Answers that the gateway gives by itself: problem documents, preflights, redirects.
 
-use penstock_http::problem::{Delivery, Problem};
-use penstock_http::{Code, RequestHead};
-use penstock_ring::CallStrings;
+use penstock_gate::{Answer, LimitAnswer};
+use penstock_http::problem::{Delivery, Member, Problem};
+use penstock_http::write::{self, FieldName, FieldValue};
+use penstock_http::{BodyFraming, Code, FieldId, Method};
 
-use crate::call::Call;
+use crate::buf::Buf;
 use crate::client::Client;
 use crate::deadline::Action;
-use crate::exchange::After;
+use crate::exchange::{After, Scratch};
+use crate::record;
 use crate::sys::{self, Side};
 use crate::worker::Worker;
 
-/// An answer to give.
-#[derive(Debug, Clone, Copy)]
-pub struct Answer<'a> {
-    /// What it says.
-    pub problem: Problem<'a>,
-    /// The connection may live on: the request was read whole and is understood.
-    pub keep_alive: bool,
+/// Answers with a problem document. The connection lives on only if the request's body has been `read` whole.
+pub async fn problem(
+    worker: &Worker,
+    client: &mut Client,
+    scratch: &mut Scratch,
+    request: &Buf,
+    code: Code,
+    detail: Option<&str>,
+    read: bool,
+) -> After {
+    if code == Code::ClientGone {
+        scratch.call.record.code = code.id();
+        scratch.call.record.status = code.status();
+        let strings = record::strings(&scratch.head, request.bytes(), &scratch.plan, &[]);
+        scratch.call.publish(worker, &strings, sys::monotonic_ns(), 0);
+        return After::Close;
+    }
+    let problem = Problem { detail, ..Problem::new(code) };
+    write_problem(worker, scratch, &problem, read);
+    send(worker, client, scratch, request, code.status(), code.id(), read).await
 }
 
-impl Answer<'_> {
-    /// An answer after which the connection is closed.
-    pub fn last(code: Code) -> Self {
-        Self { problem: Problem::new(code), keep_alive: false }
+/// Answers as the gate says.
+pub async fn refusal(
+    worker: &Worker,
+    client: &mut Client,
+    scratch: &mut Scratch,
+    request: &Buf,
+    answer: Answer,
+) -> After {
+    let read = !scratch.head.framing.has_body();
+    match answer.limit {
+        None => write_problem(worker, scratch, &Problem::new(answer.code), read),
+        Some(limit) => {
+            scratch.call.record.limit = limit.id.0;
+            scratch.call.record.limit_remaining = i64::try_from(limit.refusal.remaining).unwrap_or(i64::MAX);
+            write_limited(worker, scratch, answer.code, limit, read);
+        }
+    }
+    send(worker, client, scratch, request, answer.code.status(), answer.code.id(), read).await
+}
+
+/// Answers without a body: a preflight or a redirect, with the lines that the gate wrote.
+pub async fn empty(
+    worker: &Worker,
+    client: &mut Client,
+    scratch: &mut Scratch,
+    request: &Buf,
+    status: u16,
+) -> After {
+    let read = !scratch.head.framing.has_body();
+    let Scratch { head, plan, out, .. } = scratch;
+    let keep_alive = head.keep_alive && read && !worker.draining.get();
+    out.clear();
+    write::status_line(out, status);
+    write::date(out, &worker.date());
+    out.extend_from_slice(&plan.response_fields);
+    let framing = if status == 204 { BodyFraming::None } else { BodyFraming::Length(0) };
+    write::response_framing(out, framing, None);
+    write::connection(out, keep_alive, head.version);
+    write::end(out);
+    send(worker, client, scratch, request, status, 0, read).await
+}
+
+fn write_limited(worker: &Worker, scratch: &mut Scratch, code: Code, limit: LimitAnswer, read: bool) {
+    let refusal = limit.refusal;
+    let seconds = refusal.retry_after_ns.div_ceil(1_000_000_000);
+    let mut digits = Vec::new();
+    write::decimal(&mut digits, seconds);
+    let members = [
+        ("limit", Member::Number(refusal.limit)),
+        ("used", Member::Number(refusal.used)),
+        ("remaining", Member::Number(refusal.remaining)),
+        ("window_seconds", Member::Number(refusal.window_ns / 1_000_000_000)),
+        ("retry_after_seconds", Member::Number(seconds)),
+    ];
+    let has_retry = contains_field(&scratch.plan.response_fields, b"retry-after:");
+    match FieldValue::new(&digits) {
+        Ok(value) if !has_retry => {
+            let fields = [(FieldName::known(FieldId::RetryAfter), value)];
+            write_problem(
+                worker,
+                scratch,
+                &Problem { members: &members, fields: &fields, ..Problem::new(code) },
+                read,
+            );
+        }
+        _ => write_problem(worker, scratch, &Problem { members: &members, ..Problem::new(code) }, read),
     }
 }
 
-/// Gives an answer, publishes the record before it, and says what becomes of the connection.
-pub async fn give(
-    worker: &Worker,
-    client: &mut Client,
-    call: &mut Call,
-    head: &RequestHead,
-    strings: &CallStrings<'_>,
-    answer: Answer<'_>,
-    out: &mut Vec<u8>,
-) -> After {
-    let keep_alive = answer.keep_alive && !worker.draining.get();
+fn contains_field(lines: &[u8], name: &[u8]) -> bool {
+    lines
+        .split(|&b| b == b'\n')
+        .any(|line| line.get(..name.len()).is_some_and(|n| n.eq_ignore_ascii_case(name)))
+}
+
+fn write_problem(worker: &Worker, scratch: &mut Scratch, problem: &Problem<'_>, read: bool) {
+    let Scratch { head, plan, out, .. } = scratch;
     let delivery = Delivery {
-        keep_alive,
+        keep_alive: head.keep_alive && read && !worker.draining.get(),
         client: head.version,
-        head_only: head.method == penstock_http::Method::Head,
+        head_only: head.method == Method::Head,
         date: Some(&worker.date()),
     };
     out.clear();
-    Problem { request_id: call.request_id.as_bytes(), ..answer.problem }.write(&delivery, out);
-    call.record.status = answer.problem.code.status();
-    call.record.code = answer.problem.code.id();
-    call.publish(worker, strings, out.len() as u64);
-    let buf = worker.bufs.filled(&[out]);
+    Problem { request_id: plan.request_id.as_bytes(), lines: &plan.response_fields, ..*problem }
+        .write(&delivery, out);
+}
+
+/// Sends what stands in `out`, with the record published before it.
+async fn send(
+    worker: &Worker,
+    client: &mut Client,
+    scratch: &mut Scratch,
+    request: &Buf,
+    status: u16,
+    code: u16,
+    read: bool,
+) -> After {
+    let Scratch { head, plan, call, out, .. } = scratch;
+    let keep_alive = head.keep_alive && read && !worker.draining.get();
+    call.record.status = status;
+    call.record.code = code;
+    call.record.bytes_out = out.len() as u64;
     let began_ns = sys::monotonic_ns();
+    call.publish(worker, &record::strings(head, request.bytes(), plan, &[]), began_ns, out.len() as u64);
+    let buf = worker.bufs.filled(&[out]);
     let until_ns = began_ns + client.peer.listener.timeouts.write.as_nanos() as u64;
     client.stream.write_timer.arm(until_ns, Action::Shutdown(Side::Both));
     let (result, buf) = client.stream.writer.write_all(buf).await;

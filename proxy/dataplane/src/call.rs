@@ -22,8 +22,6 @@ pub struct Counters {
     pub upstream_out: Cell<u64>,
     /// The request is with the upstream as a whole.
     pub sent: Cell<bool>,
-    /// When it was, monotonic ns.
-    pub sent_ns: Cell<u64>,
 }
 
 /// A call.
@@ -33,32 +31,37 @@ pub struct Call {
     pub record: CallRecord,
     /// See [`Counters`].
     pub counters: Rc<Counters>,
-    /// Its id, for answers, upstream and record.
-    pub request_id: RequestId,
     /// First byte, monotonic ns.
     pub began_ns: u64,
     /// Head complete, monotonic ns.
     pub head_ns: u64,
+    /// When the answer was complete but for its last send, monotonic ns; 0 before that.
+    pub settled_ns: u64,
     /// The sequence under which the record was published.
     published: Option<u64>,
 }
 
 impl Call {
     /// Makes the call ready for a request whose head is complete.
-    pub fn begin(&mut self, client: &Client, head: &RequestHead, now_ns: u64) {
+    pub fn begin(&mut self, worker: &Worker, client: &Client, head: &RequestHead, now_ns: u64) {
         self.began_ns = client.began_ns;
         self.head_ns = now_ns;
         self.published = None;
+        self.settled_ns = 0;
         let counters = &self.counters;
         counters.bytes_in.set(head.head_len as u64);
         counters.upstream_out.set(0);
         counters.sent.set(false);
-        counters.sent_ns.set(0);
         let record = &mut self.record;
         record.reset();
-        record.time_ns = sys::wall_ns().saturating_sub(now_ns.saturating_sub(client.began_ns));
+        record.time_ns = worker.wall_ns(client.began_ns);
         record.head_us = micros32(now_ns.saturating_sub(client.began_ns));
-        record.set_client(client.peer.addr);
+        if let Some(addr) = client.peer.addr {
+            record.set_client(addr);
+        }
+        if let Some(secured) = &client.peer.tls {
+            record.tls = secured.version.code();
+        }
         record.listener = client.peer.listener.id.0;
         record.protocol = match head.version {
             Version::Http10 => Protocol::Http10,
@@ -75,14 +78,12 @@ impl Call {
     /// Publishes the record. Called before the send that carries the answer's last byte is submitted, with the
     /// bytes that will have been sent by then; so a call whose answer the client has whole is in the ring, whatever
     /// becomes of this process.
-    pub fn publish(&mut self, worker: &Worker, strings: &CallStrings<'_>, bytes_out: u64) {
-        let now_ns = sys::monotonic_ns();
+    pub fn publish(&mut self, worker: &Worker, strings: &CallStrings<'_>, now_ns: u64, bytes_out: u64) {
         self.record.bytes_in = self.counters.bytes_in.get();
         self.record.upstream_bytes_out = self.counters.upstream_out.get();
         self.record.bytes_out = bytes_out;
         self.record.duration_us = micros(now_ns.saturating_sub(self.began_ns));
-        let strings = CallStrings { request_id: self.request_id.as_bytes(), ..*strings };
-        self.published = worker.record(&mut self.record, &strings);
+        self.published = worker.record(&mut self.record, strings);
     }
 
     /// Whether the record has been published.
@@ -101,7 +102,7 @@ impl Call {
         }
         worker.amend(&Amend {
             sequence,
-            time_ns: sys::wall_ns(),
+            time_ns: worker.wall_ns(now_ns),
             bytes_out,
             duration_us: micros(now_ns.saturating_sub(self.began_ns)),
             write_us: self.record.write_us + write_us,
@@ -125,39 +126,4 @@ pub fn micros32(ns: u64) -> u32 {
 
 fn method_code(method: Method) -> u8 {
     penstock_ring::Method::from_bytes(method.as_str().as_bytes()).code()
-}
-
-/// A request id of bounded length.
-#[derive(Debug, Clone, Copy)]
-pub struct RequestId {
-    bytes: [u8; RequestId::BYTES_MAX],
-    len: u8,
-}
-
-impl Default for RequestId {
-    fn default() -> Self {
-        Self { bytes: [0; Self::BYTES_MAX], len: 0 }
-    }
-}
-
-impl RequestId {
-    /// Bytes of the longest id that is kept.
-    pub const BYTES_MAX: usize = 128;
-
-    /// Takes the id over, cut to its bound.
-    pub fn set(&mut self, id: &[u8]) {
-        let len = id.len().min(Self::BYTES_MAX);
-        self.bytes[..len].copy_from_slice(&id[..len]);
-        self.len = len as u8;
-    }
-
-    /// The bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
-    }
-
-    /// The text; ids are visible ASCII.
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
-    }
 }

@@ -3,18 +3,20 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::task::Poll;
 
 use penstock_gate::spec::Listener;
+use penstock_gate::{ClientCertificate, Tls};
 use penstock_http::{HeadLimits, Parsed, Refusal, RequestHead};
 
 use crate::buf::Buf;
 use crate::deadline::Action;
-use crate::exchange::{self, After, Scratch};
+use crate::exchange::{self, After, Lease, Scratch};
 use crate::stream::Stream;
 use crate::sys::{self, Side};
+use crate::tls::{self, SubjectAltName, TlsFacts};
 use crate::worker::Worker;
 
 /// How long a connection without a request keeps its buffer, in nanoseconds; then it parks.
@@ -29,10 +31,59 @@ pub const LINGER_NS: u64 = 1_000_000_000;
 
 /// What is known of a connection for as long as it lives.
 pub struct Peer {
-    /// The client's address; unspecified for a Unix socket.
-    pub addr: SocketAddr,
+    /// The client's address; none of a Unix socket.
+    pub addr: Option<SocketAddr>,
     /// The listener it came in by.
     pub listener: Rc<Listener>,
+    /// What its TLS handshake agreed on.
+    pub tls: Option<Secured>,
+}
+
+/// A connection's TLS, as calls and their records see it.
+pub struct Secured {
+    /// The record's code of the version.
+    pub version: penstock_ring::Tls,
+    /// The client's certificate.
+    pub certificate: Option<ClientCertificate>,
+}
+
+impl From<TlsFacts> for Secured {
+    fn from(facts: TlsFacts) -> Self {
+        let version = match facts.version {
+            tls::server::Version::Tls12 => penstock_ring::Tls::V12,
+            tls::server::Version::Tls13 => penstock_ring::Tls::V13,
+        };
+        let certificate = facts.client_cert.map(|shown| {
+            let mut certificate = ClientCertificate {
+                subject: shown.subject,
+                fingerprint_sha256: shown.fingerprint,
+                expires_unix_s: u64::try_from(shown.not_after_unix_s).unwrap_or(0),
+                ..ClientCertificate::default()
+            };
+            for san in shown.sans {
+                match san {
+                    SubjectAltName::Dns(name) => certificate.san_dns.push(name.to_ascii_lowercase()),
+                    SubjectAltName::Uri(uri) => certificate.san_uri.push(uri),
+                    SubjectAltName::Email(mail) => certificate.san_email.push(mail),
+                    SubjectAltName::Ip(_) => {}
+                }
+            }
+            certificate
+        });
+        Self { version, certificate }
+    }
+}
+
+impl Peer {
+    /// The address without the port.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.addr.map(|addr| addr.ip())
+    }
+
+    /// What the gate needs to know of TLS.
+    pub fn tls(&self) -> Option<Tls<'_>> {
+        self.tls.as_ref().map(|secured| Tls { client: secured.certificate.as_ref() })
+    }
 }
 
 /// A client's connection.
@@ -97,9 +148,9 @@ enum Phase {
 }
 
 async fn active(worker: &Rc<Worker>, client: &mut Client) -> Phase {
-    let mut scratch = worker.scratch();
+    let mut scratch = Lease::take(worker);
     let phase = requests(worker, client, &mut scratch).await;
-    worker.put_scratch(scratch);
+    drop(scratch);
     worker.bufs.put(std::mem::take(&mut client.pending));
     phase
 }
@@ -193,6 +244,8 @@ async fn read_head(worker: &Worker, client: &mut Client, head: &mut RequestHead)
 
 /// Reads what the client still sends after its last answer, so that the answer reaches it.
 async fn linger(worker: &Worker, client: &mut Client) {
+    client.stream.write_timer.arm(sys::monotonic_ns() + LINGER_NS, Action::Shutdown(Side::Both));
+    client.stream.writer.finish().await.ok();
     client.stream.shutdown(Side::Write);
     client.stream.read_timer.arm(sys::monotonic_ns() + LINGER_NS, Action::Shutdown(Side::Both));
     let mut left = LINGER_BYTES_MAX;

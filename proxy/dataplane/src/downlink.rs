@@ -13,7 +13,7 @@ use crate::buf::{Buf, LARGE};
 use crate::call::{Call, micros32};
 use crate::deadline::{Action, Timer};
 use crate::port::ReadPort;
-use crate::shape::ResponseShape;
+use crate::shape::{ResponseShape, drop_names};
 use crate::stream::Writer;
 use crate::sys::{self, Side};
 use crate::worker::Worker;
@@ -152,7 +152,7 @@ impl Downlink<'_> {
                     *continued = true;
                     let mut out = self.worker.bufs.small();
                     out.push(b"HTTP/1.1 100 Continue\r\n\r\n");
-                    self.write_client(out).await?;
+                    self.write_client(out, sys::monotonic_ns()).await?;
                 }
             }
         }
@@ -182,10 +182,11 @@ impl Downlink<'_> {
     async fn write_interim(&mut self, head: &[u8]) -> Result<(), Failed> {
         self.out.clear();
         write::status_line(self.out, self.head.status);
-        write::copy_fields(self.out, head, &self.head.fields, self.shape.drop);
+        drop_names(&mut self.head.fields, head, self.shape.drops);
+        write::copy_fields(self.out, head, &self.head.fields, self.shape.drops.known);
         write::end(self.out);
         let out = self.worker.bufs.filled(&[self.out]);
-        self.write_client(out).await
+        self.write_client(out, sys::monotonic_ns()).await
     }
 
     async fn relay(&mut self, mut buf: Buf) -> Result<Done, Failed> {
@@ -244,7 +245,7 @@ impl Downlink<'_> {
                         head_left = true;
                         self.pass(Buf::default(), 0, &mut head_left, true).await?;
                     } else {
-                        self.publish();
+                        self.publish(sys::monotonic_ns());
                     }
                     return Ok(Done { upstream_clean: false, client_keeps });
                 }
@@ -264,9 +265,10 @@ impl Downlink<'_> {
             self.shape.keep_alive && framing != BodyFraming::UntilClose && !self.worker.draining.get();
         self.out.clear();
         write::status_line(self.out, self.head.status);
-        write::copy_fields(self.out, head, &self.head.fields, self.shape.drop);
+        drop_names(&mut self.head.fields, head, self.shape.drops);
+        write::copy_fields(self.out, head, &self.head.fields, self.shape.drops.known);
         write::response_framing(self.out, framing, self.head.content_length);
-        self.shape.write_fields(self.out, self.call.request_id.as_bytes());
+        self.out.extend_from_slice(self.shape.fields);
         write::connection(self.out, keeps, self.shape.client);
         write::end(self.out);
         (outgoing, keeps)
@@ -302,49 +304,48 @@ impl Downlink<'_> {
             return Ok(buf);
         }
         self.call.record.bytes_out += (head_len + n) as u64;
-        let began_ns = if last {
-            self.publish();
-            sys::monotonic_ns()
-        } else {
-            0
-        };
+        let now_ns = sys::monotonic_ns();
+        if last {
+            self.publish(now_ns);
+        }
         let result = if head_len > 0 && head_len + n <= LARGE {
             let out = self.worker.bufs.filled(&[self.out, &buf.bytes()[..n]]);
             *head_left = false;
             self.out.clear();
             buf.consume(n);
-            self.write_client(out).await
+            self.write_client(out, now_ns).await
         } else {
             if head_len > 0 {
                 let out = self.worker.bufs.filled(&[self.out]);
                 *head_left = false;
                 self.out.clear();
-                self.write_client(out).await?;
+                self.write_client(out, now_ns).await?;
             }
-            self.arm_write();
+            self.arm_write(now_ns);
             let (result, back) = self.writer.write(buf, n).await;
             buf = back;
             result.map_err(|_| self.client_lost())
         };
         if last {
             let gone = result.is_err().then_some(Code::ClientGone);
-            self.call.sent_last(self.worker, began_ns, gone, self.call.record.bytes_out);
+            self.call.sent_last(self.worker, now_ns, gone, self.call.record.bytes_out);
         }
         result.map(|()| buf)
     }
 
-    fn publish(&mut self) {
+    fn publish(&mut self, now_ns: u64) {
+        self.call.settled_ns = now_ns;
         let bytes_out = self.call.record.bytes_out;
-        self.call.publish(self.worker, &self.strings, bytes_out);
+        self.call.publish(self.worker, &self.strings, now_ns, bytes_out);
     }
 
-    fn arm_write(&self) {
-        let until_ns = sys::monotonic_ns() + self.shape.write_timeout.as_nanos() as u64;
+    fn arm_write(&self, now_ns: u64) {
+        let until_ns = now_ns + self.shape.write_timeout.as_nanos() as u64;
         self.write_timer.arm(until_ns, Action::Shutdown(Side::Both));
     }
 
-    async fn write_client(&mut self, out: Buf) -> Result<(), Failed> {
-        self.arm_write();
+    async fn write_client(&mut self, out: Buf, now_ns: u64) -> Result<(), Failed> {
+        self.arm_write(now_ns);
         let (result, out) = self.writer.write_all(out).await;
         self.worker.bufs.put(out);
         result.map_err(|_| self.client_lost())

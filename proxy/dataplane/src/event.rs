@@ -5,6 +5,7 @@ use std::fmt;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::driver::Driver;
+use penstock_limits::Alert;
 
 /// Events that may wait to be told; beyond that they are dropped.
 pub const EVENTS_MAX: usize = 4096;
@@ -49,6 +50,13 @@ pub enum Event {
         /// The panic's message.
         why: String,
     },
+    /// A limit has something to say.
+    LimitAlert {
+        /// Which worker.
+        worker: usize,
+        /// What.
+        alert: Alert,
+    },
     /// A TLS handshake failed.
     HandshakeFailed {
         /// Which worker.
@@ -77,6 +85,7 @@ impl fmt::Display for Event {
             Event::Panicked { worker, why } => {
                 write!(f, "worker {worker}: a request panicked, its connection was closed: {why}")
             }
+            Event::LimitAlert { worker, alert } => write!(f, "worker {worker}: limit alert: {alert:?}"),
             Event::HandshakeFailed { worker, why } => {
                 write!(f, "worker {worker}: TLS handshake failed: {why}")
             }

@@ -1,28 +1,31 @@
 //! The life of a request on a worker, in order: head, gate, target, connection, both ways, settle, record.
 
 use std::future::poll_fn;
+use std::ops::{Deref, DerefMut};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use penstock_gate::spec;
+use penstock_balance::Outcome;
+use penstock_gate::spec::RetryOn;
+use penstock_gate::{CallPlan, Forward, Request, RouteRule, Verdict};
 use penstock_http::body::BodyReader;
-use penstock_http::write;
-use penstock_http::{Code, FieldSet, Refusal, RequestHead, ResponseHead};
-use penstock_ring::{CallStrings, Stage, Verdict};
+use penstock_http::{Code, Refusal, RequestHead, ResponseHead, Upgrade};
+use penstock_limits::BytesMoved;
 
-use crate::answer::{self, Answer};
+use crate::answer;
 use crate::buf::{Buf, SMALL};
 use crate::call::{Call, micros32};
 use crate::client::Client;
 use crate::deadline::Action;
 use crate::downlink::{Done, Downlink, Failed};
-use crate::shape::ResponseShape;
+use crate::record;
+use crate::shape::{self, ResponseShape};
 use crate::sys::{self, Side};
 use crate::uplink::{BodyRules, FirstPiece, Stop, Uplink};
 use crate::upstream::pool::Connection;
-use crate::upstream::{Patience, Target};
-use crate::worker::{Current, Worker};
+use crate::upstream::{Patience, Target, Tries, Upstream};
+use crate::worker::Worker;
 
 /// What becomes of a client's connection after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,53 +44,150 @@ pub enum After {
 pub struct Scratch {
     /// The request's head.
     pub head: Box<RequestHead>,
+    /// What the gate decided.
+    pub plan: Box<CallPlan>,
+    /// The call.
+    pub call: Box<Call>,
+    /// A place to write heads in.
+    pub out: Vec<u8>,
     response: Box<ResponseHead>,
-    call: Box<Call>,
     request_body: BodyReader,
     response_body: BodyReader,
     first: FirstPiece,
-    out: Vec<u8>,
+}
+
+/// A scratch set on loan. Given back when dropped, with the permits that the call still holds, whatever became of
+/// the task.
+pub struct Lease<'w> {
+    worker: &'w Worker,
+    scratch: Option<Scratch>,
+}
+
+impl<'w> Lease<'w> {
+    /// Takes a set from the worker.
+    pub fn take(worker: &'w Worker) -> Self {
+        Self { worker, scratch: Some(worker.scratch()) }
+    }
+}
+
+impl Deref for Lease<'_> {
+    type Target = Scratch;
+
+    fn deref(&self) -> &Scratch {
+        self.scratch.as_ref().expect("held until it is dropped")
+    }
+}
+
+impl DerefMut for Lease<'_> {
+    fn deref_mut(&mut self) -> &mut Scratch {
+        self.scratch.as_mut().expect("held until it is dropped")
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if let Some(mut scratch) = self.scratch.take() {
+            settle(self.worker, &mut scratch);
+            self.worker.put_scratch(scratch);
+        }
+    }
+}
+
+/// Gives back what the call held of its limits.
+fn settle(worker: &Worker, scratch: &mut Scratch) {
+    if scratch.plan.permits.is_empty() {
+        return;
+    }
+    let moved = BytesMoved { up: scratch.call.counters.bytes_in.get(), down: scratch.call.record.bytes_out };
+    let now = worker.both(sys::monotonic_ns());
+    worker.gate.borrow_mut().shard.release(now, &mut scratch.plan.permits, moved);
 }
 
 /// Answers a head that is malformed.
 pub async fn refuse_head(
-    worker: &Rc<Worker>,
+    worker: &Worker,
     client: &mut Client,
     scratch: &mut Scratch,
     refusal: Refusal,
 ) -> After {
-    let mut answer = Answer::last(refusal.code);
-    answer.problem.detail = Some(refusal.detail);
-    refuse(worker, client, scratch, answer).await
+    refuse(worker, client, scratch, refusal.code, Some(refusal.detail)).await
 }
 
 /// Answers a head that took too long.
-pub async fn refuse_slow_head(worker: &Rc<Worker>, client: &mut Client, scratch: &mut Scratch) -> After {
-    refuse(worker, client, scratch, Answer::last(Code::HeadTimeout)).await
+pub async fn refuse_slow_head(worker: &Worker, client: &mut Client, scratch: &mut Scratch) -> After {
+    refuse(worker, client, scratch, Code::HeadTimeout, None).await
 }
 
-async fn refuse(worker: &Worker, client: &mut Client, scratch: &mut Scratch, answer: Answer<'_>) -> After {
+async fn refuse(
+    worker: &Worker,
+    client: &mut Client,
+    scratch: &mut Scratch,
+    code: Code,
+    detail: Option<&str>,
+) -> After {
     client.requests += 1;
     scratch.head.reset();
-    let Scratch { head, call, out, .. } = scratch;
-    call.begin(client, head, sys::monotonic_ns());
+    let Scratch { head, plan, call, .. } = scratch;
+    call.begin(worker, client, head, sys::monotonic_ns());
     call.counters.bytes_in.set(client.pending.len() as u64);
-    call.request_id.set(&worker.request_id());
-    call.record.stage(Stage::Parse, Verdict::Refused, 0, 0);
-    answer::give(worker, client, call, head, &CallStrings::default(), answer, out).await
+    call.record.revision = worker.current().snapshot.revision;
+    worker.gate.borrow_mut().name_unread(plan);
+    record::parse_refused(&mut call.record);
+    answer::problem(worker, client, scratch, &Buf::default(), code, detail, false).await
 }
 
 /// Serves the request whose head is complete at the front of `client.pending`.
 pub async fn serve(worker: &Rc<Worker>, client: &mut Client, scratch: &mut Scratch) -> After {
     client.requests += 1;
+    if client.peer.listener.limits.requests_per_connection_max.is_some_and(|max| client.requests >= max) {
+        scratch.head.keep_alive = false;
+    }
     let current = worker.current();
     let request = split_head(worker, client, scratch.head.head_len);
-    let Scratch { head, call, .. } = scratch;
-    call.begin(client, head, sys::monotonic_ns());
+    let began = worker.both(sys::monotonic_ns());
+    let Scratch { head, plan, call, .. } = scratch;
+    call.begin(worker, client, head, began.mono_ns);
     call.record.revision = current.snapshot.revision;
-    call.record.stage(Stage::Parse, Verdict::Allowed, 0, 0);
-    call.request_id.set(&worker.request_id());
-    let after = forward(worker, client, scratch, &current, &request).await;
+    let verdict = {
+        let request = Request {
+            head,
+            buf: request.bytes(),
+            peer: client.peer.ip(),
+            listener: current.listener(client.peer.listener.id),
+            tls: client.peer.tls(),
+            now: began,
+        };
+        worker.gate.borrow_mut().decide(&current.snapshot, &request, plan)
+    };
+    let decided_ns = sys::monotonic_ns();
+    record::decided(&mut call.record, plan, decided_ns.saturating_sub(began.mono_ns));
+    let after = match verdict {
+        Verdict::Forward(_) if head.upgrade == Some(Upgrade::WebSocket) => {
+            let code = Code::WebsocketNotSupported;
+            answer::problem(worker, client, scratch, &request, code, None, false).await
+        }
+        Verdict::Forward(forward) => match current.snapshot.route(forward.route) {
+            Some(route) => {
+                let upstream = &current.upstreams[route.upstream as usize];
+                record::routed(&mut call.record, route);
+                Attempting { worker, route, upstream, request: &request }
+                    .run(client, scratch, forward, decided_ns)
+                    .await
+            }
+            None => {
+                answer::problem(worker, client, scratch, &request, Code::InternalError, None, false).await
+            }
+        },
+        Verdict::Answer(answer) => {
+            if let Some(route) = answer.route.and_then(|route| current.snapshot.route(route)) {
+                record::routed(&mut call.record, route);
+            }
+            answer::refusal(worker, client, scratch, &request, answer).await
+        }
+        Verdict::Preflight => answer::empty(worker, client, scratch, &request, 204).await,
+        Verdict::Redirect => answer::empty(worker, client, scratch, &request, 308).await,
+    };
+    settle(worker, scratch);
     worker.bufs.put(request);
     after
 }
@@ -105,97 +205,21 @@ fn split_head(worker: &Worker, client: &mut Client, head_len: usize) -> Buf {
     request
 }
 
-async fn forward(
-    worker: &Rc<Worker>,
-    client: &mut Client,
-    scratch: &mut Scratch,
-    current: &Current,
-    request: &Buf,
-) -> After {
-    let upstream = current.upstreams[0].clone();
-    let spec = upstream.spec.borrow().clone();
-    scratch.request_body.begin_request(scratch.head.framing);
-    let bytes_max = Some(spec::Body::MAX);
-    let first = scratch.first.take(&mut client.pending, &mut scratch.request_body, bytes_max);
-    let replayable = scratch.request_body.is_done();
-    let mut tries = 0;
-    let failed = loop {
-        if let Err(code) = first {
-            break code;
-        }
-        let target = match upstream.pick() {
-            Ok(target) => target,
-            Err(code) => break code,
-        };
-        let connection = match acquire(worker, scratch, &spec, &target).await {
-            Ok(connection) => connection,
-            Err(code) => {
-                if tries < spec.retries.max && retries(&spec, spec::RetryOn::ConnectFailure) {
-                    tries += 1;
-                    scratch.call.record.retries = tries;
-                    continue;
-                }
-                break code;
-            }
-        };
-        let may_retry = tries < spec.retries.max && replayable && scratch.head.method.is_idempotent();
-        match attempt(worker, client, scratch, &spec, &target, connection, request, may_retry).await {
-            Attempt::After(after) => return after,
-            Attempt::Again => {
-                tries += 1;
-                scratch.call.record.retries = tries;
-            }
-            Attempt::Answer(code) => break code,
-        }
-    };
-    let body_read = scratch.request_body.is_done();
-    let Scratch { head, call, out, .. } = scratch;
-    let keep_alive = head.keep_alive && body_read;
-    let strings = strings(head, request, &[]);
-    let answer = Answer { keep_alive, ..Answer::last(failed) };
-    answer::give(worker, client, call, head, &strings, answer, out).await
+/// A call that goes upstream, and what does not change from one try to the next.
+struct Attempting<'a> {
+    worker: &'a Rc<Worker>,
+    route: &'a RouteRule,
+    upstream: &'a Rc<Upstream>,
+    request: &'a Buf,
 }
 
-fn strings<'a>(head: &RequestHead, request: &'a Buf, target: &'a [u8]) -> CallStrings<'a> {
-    let bytes = request.bytes();
-    CallStrings {
-        host: head.host.of(bytes),
-        path: head.path.of(bytes),
-        method: if head.method == penstock_http::Method::Other { head.method_text.of(bytes) } else { &[] },
-        target,
-        ..CallStrings::default()
-    }
-}
-
-fn retries(spec: &spec::Upstream, reason: spec::RetryOn) -> bool {
-    spec.retries.retry_on.contains(&reason)
-}
-
-async fn acquire(
-    worker: &Worker,
-    scratch: &mut Scratch,
-    spec: &spec::Upstream,
-    target: &Rc<Target>,
-) -> Result<Connection, Code> {
-    let record = &mut scratch.call.record;
-    record.upstream = spec.id.0;
-    record.target = target.spec.id.0;
-    if let Some(connection) = target.pool.take() {
-        record.flags |= penstock_ring::flag::UPSTREAM_REUSED;
-        return Ok(connection);
-    }
-    let began_ns = sys::monotonic_ns();
-    let patience =
-        Patience { connect: spec.timeouts.connect, wait: spec.pool.wait, open_max: spec.pool.per_target_max };
-    let acquired = target.acquire(patience, &worker.wheel).await;
-    record.connect_us = micros32(sys::monotonic_ns().saturating_sub(began_ns));
-    record.stage(Stage::Connect, if acquired.is_ok() { Verdict::Allowed } else { Verdict::Failed }, 0, 0);
-    acquired
-}
-
-enum Attempt {
+/// How a try ended.
+enum Try {
+    /// The client has its answer, or is gone.
     After(After),
-    Again,
+    /// It may be tried again; else this is the answer to give.
+    Failed(Code),
+    /// This is the answer to give.
     Answer(Code),
 }
 
@@ -204,147 +228,281 @@ enum Ended {
     Stopped(Stop),
 }
 
-#[allow(clippy::too_many_arguments)]
-async fn attempt(
-    worker: &Rc<Worker>,
-    client: &mut Client,
-    scratch: &mut Scratch,
-    spec: &spec::Upstream,
-    target: &Rc<Target>,
-    mut connection: Connection,
-    request: &Buf,
-    may_retry: bool,
-) -> Attempt {
-    connection.requests += 1;
-    let reused = connection.requests > 1;
-    let Scratch { head, response, call, request_body, response_body, first, out } = scratch;
-    out.clear();
-    write_request_head(out, head, request);
-    let idle = spec.timeouts.idle;
-    let now_ns = sys::monotonic_ns();
-    connection
-        .stream
-        .read_timer
-        .arm(now_ns + spec.timeouts.first_byte.as_nanos() as u64, Action::Shutdown(Side::Both));
-    let (content, first) = (first.content, &first.bytes);
-    let buf = worker.bufs.filled(&[out, first]);
-    call.counters.upstream_out.set(call.counters.upstream_out.get() + buf.len() as u64);
-    let (written, buf) = connection.stream.writer.write_all(buf).await;
-    worker.bufs.put(buf);
-    if written.is_err() && reused && may_retry {
-        target.discard(connection);
-        return Attempt::Again;
+impl Attempting<'_> {
+    async fn run(&self, client: &mut Client, scratch: &mut Scratch, forward: Forward, now_ns: u64) -> After {
+        scratch.request_body.begin_request(scratch.head.framing);
+        let taken = scratch.first.take(
+            &mut client.pending,
+            &mut scratch.request_body,
+            self.route.body.max,
+            forward.body_digest.is_some(),
+        );
+        let code = match taken {
+            Err(code) => code,
+            Ok(()) => match self.check_digest(client, scratch, forward).await {
+                Err(code) => code,
+                Ok(()) => match self.tries(client, scratch, forward, now_ns).await {
+                    Ok(after) => return after,
+                    Err(code) => code,
+                },
+            },
+        };
+        let body_read = scratch.request_body.is_done();
+        answer::problem(self.worker, client, scratch, self.request, code, None, body_read).await
     }
-    let empty: [u16; 0] = [];
-    let shape = ResponseShape {
-        method: head.method,
-        client: head.version,
-        keep_alive: head.keep_alive,
-        expects_continue: head.expect_continue,
-        retry_statuses: &empty,
-        drop: FieldSet::EMPTY,
-        write_timeout: client.peer.listener.timeouts.write,
-        idle,
-        total_until_ns: u64::MAX,
-    };
-    let ended = {
-        let upstream = &mut connection.stream;
-        // The two ways share nothing but cells; each has its own side of both sockets.
-        let counters = call.counters.clone();
-        let up = Uplink {
-            reader: &mut *client.stream.reader,
-            read_timer: &client.stream.read_timer,
-            pending: &mut client.pending,
-            writer: &mut upstream.writer,
-            upstream_timer: &upstream.read_timer,
-            body: request_body,
-            bufs: &worker.bufs,
-            counters: &counters,
-            content,
-            rules: BodyRules { bytes_max: Some(spec::Body::MAX), rate_min: Some(spec::Body::RATE_MIN), idle },
-        };
-        let down = Downlink {
-            reader: &mut *upstream.reader,
-            upstream_timer: &upstream.read_timer,
-            writer: &mut client.stream.writer,
-            write_timer: &client.stream.write_timer,
-            head: response,
-            body: response_body,
-            out,
-            call,
-            strings: strings(head, request, target.label()),
-            shape,
-            worker,
-        };
-        let (mut up, mut down) = (pin!(up.run()), pin!(down.run()));
-        poll_fn(|cx| {
-            if let Poll::Ready(answered) = down.as_mut().poll(cx) {
-                return Poll::Ready(Ended::Answered(answered));
+
+    /// A signed body is read whole before anything of it goes upstream, so that a forged one never arrives.
+    async fn check_digest(
+        &self,
+        client: &mut Client,
+        scratch: &mut Scratch,
+        forward: Forward,
+    ) -> Result<(), Code> {
+        let Some(expected) = forward.body_digest else { return Ok(()) };
+        let Scratch { first, request_body, call, .. } = scratch;
+        while !request_body.is_done() {
+            let until_ns = sys::monotonic_ns() + self.route.timeouts.idle.as_nanos() as u64;
+            client.stream.read_timer.arm(until_ns, Action::Shutdown(Side::Read));
+            let (result, buf) = client.stream.reader.read(|| self.worker.bufs.large()).await;
+            let n = match result {
+                Ok(n) if n > 0 => n,
+                _ if client.stream.read_timer.fired() => return Err(Code::BodyTimeout),
+                _ => return Err(Code::ClientGone),
+            };
+            client.stream.read_timer.disarm();
+            call.counters.bytes_in.set(call.counters.bytes_in.get() + n as u64);
+            client.pending = buf;
+            first.more(&mut client.pending, request_body, self.route.body.max)?;
+        }
+        if first.is_digest(expected) { Ok(()) } else { Err(Code::InvalidCredential) }
+    }
+
+    /// Tries targets until one answers, within the bounds of the upstream's retries.
+    ///
+    /// # Errors
+    /// The code of the answer to give.
+    async fn tries(
+        &self,
+        client: &mut Client,
+        scratch: &mut Scratch,
+        forward: Forward,
+        mut now_ns: u64,
+    ) -> Result<After, Code> {
+        let spec = self.upstream.spec();
+        let mut tries = Tries::begin(self.upstream);
+        let replayable = scratch.request_body.is_done();
+        let total = self.route.timeouts.total;
+        let total_until_ns = total.map_or(u64::MAX, |total| scratch.call.head_ns + total.as_nanos() as u64);
+        let mut left = spec.retries.max;
+        loop {
+            let target = tries.next(now_ns, forward.balance_hash)?;
+            let (connection, fresh) = match self.connect(scratch, &spec, &target).await {
+                Ok(connection) => connection,
+                Err(code) => {
+                    now_ns = sys::monotonic_ns();
+                    let busy = code == Code::PoolExhausted;
+                    tries.ended(if busy { Outcome::Unknown } else { Outcome::Failure }, now_ns, 0);
+                    // Nothing was sent, so whatever the method, it may go elsewhere.
+                    if left > 0
+                        && spec.retries.retry_on.contains(&RetryOn::ConnectFailure)
+                        && tries.may_retry()
+                    {
+                        left -= 1;
+                        scratch.call.record.retries += 1;
+                        continue;
+                    }
+                    return Err(code);
+                }
+            };
+            let may_retry = left > 0 && replayable && scratch.head.method.is_idempotent();
+            let statuses = may_retry.then(|| self.upstream.retry_statuses());
+            let statuses = statuses.as_deref().unwrap_or_default();
+            if fresh {
+                now_ns = sys::monotonic_ns();
             }
-            up.as_mut().poll(cx).map(Ended::Stopped)
-        })
-        .await
-    };
-    let sent = scratch.call.counters.sent.get();
-    match ended {
-        Ended::Answered(Ok(done)) => {
-            if done.upstream_clean && sent {
-                target.release(connection, &worker.bufs, sys::monotonic_ns());
-            } else {
-                target.discard(connection);
+            let attempt = Attempt { target: &target, total_until_ns, statuses, now_ns };
+            match self.attempt(client, scratch, connection, attempt, &mut tries).await {
+                Try::After(after) => return Ok(after),
+                Try::Answer(code) => return Err(code),
+                Try::Failed(code) => {
+                    // A pooled connection that had died in the meantime is no fault of the target's.
+                    let resets = !fresh || spec.retries.retry_on.contains(&RetryOn::Reset);
+                    let wanted = code == Code::UpstreamUnavailable || resets;
+                    if !may_retry || !wanted || (fresh && !tries.may_retry()) {
+                        return Err(code);
+                    }
+                    left -= 1;
+                    scratch.call.record.retries += 1;
+                    now_ns = sys::monotonic_ns();
+                }
             }
-            Attempt::After(match (done.client_keeps, sent) {
-                (true, true) => After::Next,
-                _ => After::Linger,
+        }
+    }
+
+    /// A pooled connection, or a new one (`true`).
+    async fn connect(
+        &self,
+        scratch: &mut Scratch,
+        spec: &penstock_gate::spec::Upstream,
+        target: &Target,
+    ) -> Result<(Connection, bool), Code> {
+        let record = &mut scratch.call.record;
+        record.upstream = spec.id.0;
+        record.target = target.spec.id.0;
+        if let Some(connection) = target.pool.take() {
+            record.flags |= penstock_ring::flag::UPSTREAM_REUSED;
+            return Ok((connection, false));
+        }
+        record.flags &= !penstock_ring::flag::UPSTREAM_REUSED;
+        let began_ns = sys::monotonic_ns();
+        let patience = Patience {
+            connect: self.route.timeouts.connect,
+            wait: spec.pool.wait,
+            open_max: spec.pool.per_target_max,
+        };
+        let acquired = target.acquire(patience, self.worker, self.upstream).await;
+        let took_ns = sys::monotonic_ns().saturating_sub(began_ns);
+        record.connect_us = micros32(took_ns);
+        record::connected(record, acquired.is_ok(), took_ns);
+        acquired.map(|connection| (connection, true))
+    }
+
+    async fn attempt(
+        &self,
+        client: &mut Client,
+        scratch: &mut Scratch,
+        mut connection: Connection,
+        attempt: Attempt<'_>,
+        tries: &mut Tries,
+    ) -> Try {
+        let (worker, timeouts, target) = (self.worker, &self.route.timeouts, attempt.target);
+        connection.requests += 1;
+        let Scratch { head, plan, response, call, request_body, response_body, first, out } = scratch;
+        shape::write_request(out, head, self.request.bytes(), plan, self.route, self.upstream, target);
+        let first_byte_ns = attempt.now_ns.saturating_add(timeouts.first_byte.as_nanos() as u64);
+        let stream = &mut connection.stream;
+        stream.read_timer.arm(first_byte_ns.min(attempt.total_until_ns), Action::Shutdown(Side::Both));
+        let buf = worker.bufs.filled(&[out, &first.bytes]);
+        call.counters.upstream_out.set(call.counters.upstream_out.get() + buf.len() as u64);
+        let (written, buf) = stream.writer.write_all(buf).await;
+        worker.bufs.put(buf);
+        // A peer that no longer reads may have answered all the same: what it sent decides below.
+        drop(written);
+        let response_shape = ResponseShape {
+            method: head.method,
+            client: head.version,
+            keep_alive: head.keep_alive,
+            expects_continue: head.expect_continue,
+            retry_statuses: attempt.statuses,
+            drops: &self.route.response_drops,
+            fields: &plan.response_fields,
+            write_timeout: client.peer.listener.timeouts.write,
+            idle: timeouts.idle,
+            total_until_ns: attempt.total_until_ns,
+        };
+        let ended = {
+            let upstream = &mut connection.stream;
+            let counters = call.counters.clone();
+            let up = Uplink {
+                reader: &mut *client.stream.reader,
+                read_timer: &client.stream.read_timer,
+                pending: &mut client.pending,
+                writer: &mut upstream.writer,
+                upstream_timer: &upstream.read_timer,
+                body: request_body,
+                bufs: &worker.bufs,
+                counters: &counters,
+                content: first.content,
+                rules: BodyRules {
+                    bytes_max: self.route.body.max,
+                    rate_min: self.route.body.rate_min,
+                    idle: timeouts.idle,
+                },
+            };
+            let down = Downlink {
+                reader: &mut *upstream.reader,
+                upstream_timer: &upstream.read_timer,
+                writer: &mut client.stream.writer,
+                write_timer: &client.stream.write_timer,
+                head: response,
+                body: response_body,
+                out,
+                call,
+                strings: record::strings(head, self.request.bytes(), plan, target.label()),
+                shape: response_shape,
+                worker,
+            };
+            let (mut up, mut down) = (pin!(up.run()), pin!(down.run()));
+            poll_fn(|cx| {
+                if let Poll::Ready(answered) = down.as_mut().poll(cx) {
+                    return Poll::Ready(Ended::Answered(answered));
+                }
+                up.as_mut().poll(cx).map(Ended::Stopped)
             })
-        }
-        Ended::Answered(Err(failed)) => {
-            target.discard(connection);
-            if !failed.begun && may_retry && reused && !failed.heard {
-                return Attempt::Again;
+            .await
+        };
+        let latency_ns = u64::from(scratch.call.record.first_byte_us) * 1000;
+        let ended_ns = match scratch.call.settled_ns {
+            0 => sys::monotonic_ns(),
+            settled_ns => settled_ns,
+        };
+        match &ended {
+            Ended::Answered(Ok(_)) if scratch.call.record.upstream_status < 500 => {
+                tries.ended(Outcome::Success, ended_ns, latency_ns);
             }
-            if failed.begun {
-                client.stream.reset_on_close();
-                publish_failed(worker, scratch, request, target, failed.code);
-                return Attempt::After(After::Close);
+            Ended::Answered(Err(failed)) if failed.code == Code::ClientGone => {
+                tries.ended(Outcome::Unknown, ended_ns, 0)
             }
-            Attempt::Answer(failed.code)
+            Ended::Answered(_) => tries.ended(Outcome::Failure, ended_ns, latency_ns),
+            Ended::Stopped(_) => tries.ended(Outcome::Unknown, ended_ns, 0),
         }
-        Ended::Stopped(Stop::ClientGone) => {
-            target.discard(connection);
-            publish_failed(worker, scratch, request, target, Code::ClientGone);
-            Attempt::After(After::Close)
-        }
-        Ended::Stopped(Stop::Refused(code)) => {
-            target.discard(connection);
-            if scratch.call.record.bytes_out > 0 {
-                client.stream.reset_on_close();
-                publish_failed(worker, scratch, request, target, code);
-                return Attempt::After(After::Close);
+        self.conclude(client, scratch, connection, target, ended, ended_ns)
+    }
+
+    /// What becomes of both connections.
+    fn conclude(
+        &self,
+        client: &mut Client,
+        scratch: &mut Scratch,
+        connection: Connection,
+        target: &Target,
+        ended: Ended,
+        ended_ns: u64,
+    ) -> Try {
+        let worker = self.worker;
+        let sent = scratch.call.counters.sent.get();
+        let (code, begun, heard) = match ended {
+            Ended::Answered(Ok(done)) => {
+                if done.upstream_clean && sent {
+                    target.release(connection, &worker.bufs, ended_ns);
+                } else {
+                    target.discard(connection);
+                }
+                let after = if done.client_keeps && sent { After::Next } else { After::Linger };
+                return Try::After(after);
             }
-            Attempt::Answer(code)
+            Ended::Answered(Err(failed)) => {
+                (failed.code, failed.begun, failed.heard && failed.status.is_none())
+            }
+            Ended::Stopped(Stop::ClientGone) => (Code::ClientGone, true, true),
+            Ended::Stopped(Stop::Refused(code)) => (code, scratch.call.record.bytes_out > 0, true),
+        };
+        target.discard(connection);
+        if begun {
+            // What the client has must not pass for a whole answer.
+            client.stream.reset_on_close();
+            record::broken_off(worker, scratch, self.request.bytes(), target, code);
+            return Try::After(After::Close);
         }
+        if heard { Try::Answer(code) } else { Try::Failed(code) }
     }
 }
 
-fn publish_failed(worker: &Worker, scratch: &mut Scratch, request: &Buf, target: &Target, code: Code) {
-    let strings = strings(&scratch.head, request, target.label());
-    let call = &mut scratch.call;
-    if !call.is_published() {
-        call.record.code = code.id();
-        if code == Code::ClientGone {
-            call.record.flags |= penstock_ring::flag::CLIENT_GONE;
-        }
-        let bytes_out = call.record.bytes_out;
-        call.publish(worker, &strings, bytes_out);
-    }
-}
-
-fn write_request_head(out: &mut Vec<u8>, head: &RequestHead, request: &Buf) {
-    let bytes = request.bytes();
-    let query = head.query.map(|query| query.of(bytes));
-    write::request_line(out, head.method_text.of(bytes), head.path.of(bytes), query).ok();
-    write::copy_fields(out, bytes, &head.fields, FieldSet::EMPTY);
-    write::request_framing(out, head.framing);
-    write::end(out);
+/// What is different from one try to the next.
+#[derive(Clone, Copy)]
+struct Attempt<'t> {
+    target: &'t Target,
+    total_until_ns: u64,
+    statuses: &'t [u16],
+    now_ns: u64,
 }

@@ -94,7 +94,7 @@ impl Dataplane {
     /// See [`SuperviseError`]; nothing is left running then.
     pub fn start(options: Options, served: Served) -> Result<Arc<Self>, SuperviseError> {
         let mut listeners = Vec::new();
-        for listener in &served.snapshot.listeners {
+        for listener in served.snapshot.listeners() {
             listeners.push((Arc::new(listener.clone()), open(listener, options.cpus.len())?));
         }
         let workers = options.cpus.len();
@@ -148,7 +148,11 @@ impl Dataplane {
     /// Addresses that are listened on, with the ports that were given for port 0.
     pub fn addresses(&self) -> Vec<(String, Address)> {
         let state = self.lock();
-        state.listeners.iter().map(|(listener, sockets)| (listener.name.clone(), sockets.address.clone())).collect()
+        state
+            .listeners
+            .iter()
+            .map(|(listener, sockets)| (listener.name.clone(), sockets.address.clone()))
+            .collect()
     }
 
     /// What all workers share about targets.
@@ -177,7 +181,7 @@ impl Dataplane {
             state.listeners.drain(..).map(|entry| (entry.0.address.clone(), entry)).collect();
         let mut listeners = Vec::new();
         let mut fresh = Vec::new();
-        for listener in &served.snapshot.listeners {
+        for listener in served.snapshot.listeners() {
             let listener = Arc::new(listener.clone());
             match old.remove(&listener.address) {
                 Some((_, sockets)) => listeners.push((listener, sockets)),
@@ -220,7 +224,7 @@ impl Dataplane {
             }
         }
         let uids: std::collections::HashSet<_> =
-            served.snapshot.upstreams.iter().flat_map(|up| up.targets.iter().map(|t| t.uid)).collect();
+            served.snapshot.upstreams().iter().flat_map(|up| up.targets.iter().map(|t| t.uid)).collect();
         self.nodes.retain(|uid| uids.contains(&uid));
         Ok(())
     }

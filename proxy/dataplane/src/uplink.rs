@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use penstock_http::Code;
-use penstock_http::body::{BodyReader, Then};
+use penstock_http::body::{BodyReader, Kind, Relay, Then};
 
 use crate::buf::{Buf, BufPool};
 use crate::call::Counters;
@@ -27,30 +27,55 @@ pub enum Stop {
 }
 
 /// What of the body came with the head: judged before anything is sent upstream, sent with the head in one write,
-/// and kept for a second try.
+/// and kept for a second try. Of a signed request it is the whole body.
 #[derive(Debug, Default)]
 pub struct FirstPiece {
     /// Bytes to send behind the head.
     pub bytes: Vec<u8>,
     /// Bytes of content among them.
     pub content: u64,
+    digest: Option<Sha256>,
 }
 
 impl FirstPiece {
-    /// Takes it from the pending bytes.
+    /// Takes it from the pending bytes; `signed` if the content's SHA-256 is wanted.
     ///
     /// # Errors
     /// The code of the answer to give: the body is malformed or too large.
-    pub fn take(&mut self, pending: &mut Buf, body: &mut BodyReader, bytes_max: Option<u64>) -> Result<(), Code> {
+    pub fn take(
+        &mut self,
+        pending: &mut Buf,
+        body: &mut BodyReader,
+        bytes_max: Option<u64>,
+        signed: bool,
+    ) -> Result<(), Code> {
         self.bytes.clear();
         self.content = 0;
+        self.digest = signed.then(Sha256::new);
+        self.more(pending, body, bytes_max)
+    }
+
+    /// Takes more of it.
+    ///
+    /// # Errors
+    /// As [`FirstPiece::take`].
+    pub fn more(
+        &mut self,
+        pending: &mut Buf,
+        body: &mut BodyReader,
+        bytes_max: Option<u64>,
+    ) -> Result<(), Code> {
         loop {
-            let relay = body.relay(pending.bytes()).map_err(|refusal| refusal.code)?;
+            let input = pending.bytes();
+            let relay = match &mut self.digest {
+                None => body.relay(input).map_err(|refusal| refusal.code)?,
+                Some(digest) => digested(body, input, digest)?,
+            };
             self.content += relay.content as u64;
             if is_too_large(body, self.content, bytes_max) {
                 return Err(Code::BodyTooLarge);
             }
-            self.bytes.extend_from_slice(&pending.bytes()[..relay.forward]);
+            self.bytes.extend_from_slice(&input[..relay.forward]);
             pending.consume(relay.forward + relay.skip);
             match relay.then {
                 Then::Again => {}
@@ -62,6 +87,54 @@ impl FirstPiece {
                 Then::NeedMore | Then::End => return Ok(()),
             }
         }
+    }
+
+    /// Whether the content that was taken has this SHA-256.
+    pub fn is_digest(&mut self, expected: [u8; 32]) -> bool {
+        self.digest.take().is_some_and(|digest| digest.finish() == expected)
+    }
+}
+
+/// One step of a body whose content is digested on its way.
+fn digested(body: &mut BodyReader, input: &[u8], digest: &mut Sha256) -> Result<Relay, Code> {
+    let step = body.step(input).map_err(|refusal| refusal.code)?;
+    let mut relay = Relay::default();
+    match step.kind {
+        Kind::Data => {
+            digest.update(&input[..step.len]);
+            (relay.forward, relay.content) = (step.len, step.len);
+        }
+        Kind::Framing => relay.forward = step.len,
+        Kind::Dropped => relay.skip = step.len,
+        Kind::Trailers => relay.then = Then::Trailers,
+        Kind::NeedMore => relay.then = Then::NeedMore,
+        Kind::End => relay.then = Then::End,
+    }
+    Ok(relay)
+}
+
+/// A SHA-256 under way.
+struct Sha256(aws_lc_rs::digest::Context);
+
+impl Sha256 {
+    fn new() -> Self {
+        Self(aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256))
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(self) -> [u8; 32] {
+        let mut out = [0; 32];
+        out.copy_from_slice(self.0.finish().as_ref());
+        out
+    }
+}
+
+impl std::fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sha256")
     }
 }
 
@@ -117,7 +190,6 @@ impl Uplink<'_> {
             }
         }
         self.counters.sent.set(true);
-        self.counters.sent_ns.set(sys::monotonic_ns());
         self.watch().await
     }
 

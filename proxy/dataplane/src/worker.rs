@@ -5,7 +5,7 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdTcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdTcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,20 +18,23 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use monoio::net::{TcpListener, UnixListener};
-use penstock_gate::spec::{Address, Listener, Uid};
+use penstock_gate::callers::CallerEntries;
+use penstock_gate::spec::{Address, Id, Listener, Uid};
+use penstock_gate::{Gate, Snapshot};
 use penstock_http::HttpDate;
+use penstock_limits::Now;
 use penstock_ring::{Amend, CallRecord, CallStrings, RingWriter};
 
 use crate::buf::{Buf, BufPool};
-use crate::client::{self, Client, Peer};
-use crate::deadline::Wheel;
+use crate::client::{self, Client, Peer, Secured};
+use crate::deadline::{Action, Wheel};
 use crate::driver::{self, Driver};
 use crate::event::{Event, Events};
 use crate::exchange::Scratch;
-use crate::ids::{self, RequestIds};
 use crate::mailbox::Inbox;
 use crate::stream::Stream;
-use crate::sys;
+use crate::sys::{self, Side};
+use crate::tls::{self, TlsBufs, TlsSets};
 use crate::upstream::Upstream;
 use crate::upstream::node::NodeTargets;
 
@@ -39,8 +42,10 @@ use crate::upstream::node::NodeTargets;
 pub const SCRATCH_KEPT_MAX: usize = 4096;
 /// How long a worker waits after a failed accept.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(20);
-/// How often a worker says that it lives, sweeps its pools and returns idle leases.
-pub const TICK: Duration = Duration::from_millis(100);
+/// How often a worker looks after its limits: idle leases go back, alerts are told, the wall clock is read.
+pub const TICK: Duration = Duration::from_millis(10);
+/// Ticks after which it says that it lives and sweeps its pools.
+pub const SWEEP_TICKS: u32 = 10;
 /// While draining, how long an idle connection may still bring a request, which is answered with
 /// `Connection: close`.
 pub const DRAIN_IDLE: Duration = Duration::from_millis(1000);
@@ -103,6 +108,8 @@ pub struct Start {
 
 /// What a worker owns and gets from outside.
 pub struct Equipment {
+    /// Callers, limits, tokens.
+    pub gate: Gate,
     /// Where it records calls; without one it serves on and records nothing.
     pub ring: Option<RingWriter>,
 }
@@ -112,14 +119,26 @@ pub struct Equipment {
 pub struct Served {
     /// Routes, policies, upstreams.
     pub snapshot: Arc<Snapshot>,
+    /// Apps, credentials, subscriptions.
+    pub callers: Arc<CallerEntries>,
+    /// Certificates and roots.
+    pub tls: Arc<TlsSets>,
 }
 
 /// The configuration in force with what this worker keeps for its upstreams.
 pub struct Current {
     /// What is served.
     pub snapshot: Arc<Snapshot>,
-    /// This worker's side of `snapshot.upstreams`, in the same order.
+    /// This worker's side of the snapshot's upstreams, in the same order.
     pub upstreams: Vec<Rc<Upstream>>,
+    listeners: Vec<Id>,
+}
+
+impl Current {
+    /// The place of a listener in the snapshot; beyond its end for one that is gone.
+    pub fn listener(&self, id: Id) -> u32 {
+        self.listeners.iter().position(|&listener| listener == id).map_or(u32::MAX, |at| at as u32)
+    }
 }
 
 /// What the tasks of a worker share.
@@ -129,13 +148,17 @@ pub struct Worker {
     /// What it runs on.
     pub driver: Driver,
     /// Buffers.
-    pub bufs: BufPool,
+    pub bufs: Rc<BufPool>,
+    /// Buffers for TLS.
+    pub tls_bufs: Rc<TlsBufs>,
     /// Deadlines.
     pub wheel: Rc<Wheel>,
     /// Events.
     pub events: Events,
     /// Counters.
     pub stats: Arc<WorkerStats>,
+    /// Decides about requests.
+    pub gate: RefCell<Gate>,
     /// Answers say `Connection: close`; the worker is about to end.
     pub draining: Cell<bool>,
     /// Idle connections are closed.
@@ -145,16 +168,12 @@ pub struct Worker {
     upstreams: RefCell<HashMap<Uid, Rc<Upstream>>>,
     scratch: RefCell<Vec<Scratch>>,
     connections: Cell<u32>,
+    /// Connections open by address, of listeners that bound them.
+    clients: RefCell<HashMap<IpAddr, u32>>,
     ring: RefCell<Option<RingWriter>>,
     date: Cell<(u64, HttpDate)>,
-    ids: RequestIds,
-}
-
-/// What is served.
-pub struct Snapshot {
-    pub revision: u64,
-    pub upstreams: Vec<penstock_gate::spec::Upstream>,
-    pub listeners: Vec<Listener>,
+    served: RefCell<Served>,
+    wall_offset_ns: Cell<u64>,
 }
 
 /// Runs a worker on the calling thread until it has drained or its mailbox is closed.
@@ -170,18 +189,21 @@ pub fn run(mut start: Start) -> std::io::Result<()> {
         start.driver = driver;
         start.events.tell(Event::Started { worker: start.index, driver, pinned });
         async move {
-            let worker = Rc::new(Worker::new(&mut start));
-            worker.live(start.inbox).await;
+            let (worker, inbox) = Worker::new(start);
+            Rc::new(worker).live(inbox).await;
         }
     })
 }
 
 impl Worker {
-    fn new(start: &mut Start) -> Self {
+    fn new(start: Start) -> (Self, Inbox<Command>) {
+        let Equipment { gate, ring } = start.equipment;
+        let bufs = Rc::new(BufPool::default());
         let worker = Self {
             index: start.index,
             driver: start.driver,
-            bufs: BufPool::default(),
+            tls_bufs: TlsBufs::new(bufs.clone()),
+            bufs,
             wheel: Wheel::new(sys::monotonic_ns()),
             events: start.events.clone(),
             stats: start.stats.clone(),
@@ -191,16 +213,20 @@ impl Worker {
             current: RefCell::new(Rc::new(Current {
                 snapshot: start.served.snapshot.clone(),
                 upstreams: Vec::new(),
+                listeners: Vec::new(),
             })),
             upstreams: RefCell::new(HashMap::new()),
             scratch: RefCell::new(Vec::new()),
             connections: Cell::new(0),
-            ring: RefCell::new(start.equipment.ring.take()),
+            clients: RefCell::new(HashMap::new()),
+            ring: RefCell::new(ring),
             date: Cell::new((0, HttpDate::from_unix_seconds(0))),
-            ids: RequestIds::new(sys::random()),
+            served: RefCell::new(start.served.clone()),
+            wall_offset_ns: Cell::new(sys::wall_ns().wrapping_sub(sys::monotonic_ns())),
+            gate: RefCell::new(gate),
         };
-        worker.configure(start.served.clone());
-        worker
+        worker.configure(start.served);
+        (worker, start.inbox)
     }
 
     /// Takes commands until told to end, then waits for what is under way.
@@ -239,18 +265,38 @@ impl Worker {
     }
 
     fn configure(&self, served: Served) {
-        let snapshot = served.snapshot;
+        let snapshot = served.snapshot.clone();
         let mut known = self.upstreams.borrow_mut();
-        let upstreams = snapshot.upstreams.iter().map(|spec| match known.get(&spec.uid) {
-            Some(upstream) => {
-                upstream.reconfigure(spec, &self.nodes);
-                upstream.clone()
+        let upstreams = snapshot.upstreams().iter().map(|spec| {
+            let tls = served.tls.upstream(spec.uid);
+            match known.get(&spec.uid) {
+                Some(upstream) => {
+                    upstream.reconfigure(spec, &self.nodes, tls);
+                    upstream.clone()
+                }
+                None => Rc::new(Upstream::new(spec, &self.nodes, tls, self.index as u64 + 1)),
             }
-            None => Rc::new(Upstream::new(spec, &self.nodes, self.index)),
         });
         let upstreams: Vec<_> = upstreams.collect();
-        *known = snapshot.upstreams.iter().map(|spec| spec.uid).zip(upstreams.iter().cloned()).collect();
-        *self.current.borrow_mut() = Rc::new(Current { snapshot, upstreams });
+        *known = snapshot.upstreams().iter().map(|spec| spec.uid).zip(upstreams.iter().cloned()).collect();
+        let listeners = snapshot.listeners().map(|listener| listener.id).collect();
+        let mut gate = self.gate.borrow_mut();
+        // A set that does not hold together was refused on the control side; the table is unchanged then.
+        gate.callers.replace(&served.callers).ok();
+        drop(gate);
+        *self.current.borrow_mut() = Rc::new(Current { snapshot, upstreams, listeners });
+        *self.served.borrow_mut() = served;
+    }
+
+    /// Wall clock of a monotonic moment of now, ns. The offset is looked up anew at each tick, so a step of the
+    /// clock is seen within [`TICK`].
+    pub fn wall_ns(&self, mono_ns: u64) -> u64 {
+        mono_ns.wrapping_add(self.wall_offset_ns.get())
+    }
+
+    /// Both clocks of a monotonic moment of now.
+    pub fn both(&self, mono_ns: u64) -> Now {
+        Now { mono_ns, wall_ns: self.wall_ns(mono_ns) }
     }
 
     /// The date of now, formatted once a second.
@@ -263,11 +309,6 @@ impl Worker {
         let date = HttpDate::from_unix_seconds(second);
         self.date.set((second, date));
         date
-    }
-
-    /// A new request id.
-    pub fn request_id(&self) -> [u8; ids::REQUEST_ID_BYTES] {
-        self.ids.next()
     }
 
     /// The configuration in force; a request keeps the one it began with.
@@ -301,16 +342,31 @@ impl Worker {
     }
 
     async fn tick(self: Rc<Self>) {
+        let mut ticks = 0;
         loop {
             let now_ns = sys::monotonic_ns();
-            self.stats.heartbeat_ns.store(now_ns, Ordering::Relaxed);
-            if let Some(ring) = self.ring.borrow_mut().as_mut() {
-                ring.heartbeat(now_ns);
+            self.wall_offset_ns.set(sys::wall_ns().wrapping_sub(now_ns));
+            {
+                let shard = &mut self.gate.borrow_mut().shard;
+                shard.tick(self.both(now_ns));
+                let worker = self.index;
+                shard.take_alerts(|alert| self.events.tell(Event::LimitAlert { worker, alert }));
             }
-            for upstream in self.upstreams.borrow().values() {
-                upstream.sweep(now_ns);
+            if ticks % SWEEP_TICKS == 0 {
+                self.sweep(now_ns);
             }
+            ticks = ticks.wrapping_add(1);
             monoio::time::sleep(TICK).await;
+        }
+    }
+
+    fn sweep(&self, now_ns: u64) {
+        self.stats.heartbeat_ns.store(now_ns, Ordering::Relaxed);
+        if let Some(ring) = self.ring.borrow_mut().as_mut() {
+            ring.heartbeat(now_ns);
+        }
+        for upstream in self.upstreams.borrow().values() {
+            upstream.sweep(now_ns);
         }
     }
 
@@ -340,7 +396,7 @@ impl Worker {
             match socket.accept().await {
                 Ok((stream, addr)) => {
                     let stream = Stream::tcp(stream, &self.wheel, true);
-                    self.clone().admit(stream, Peer { addr, listener: listener.clone() });
+                    self.clone().admit(stream, Some(addr), listener.clone());
                 }
                 Err(error) if self.may_accept_again(&error).await => {}
                 Err(_) => return,
@@ -349,12 +405,11 @@ impl Worker {
     }
 
     async fn accept_unix(self: Rc<Self>, listener: Rc<Listener>, socket: UnixListener) {
-        let addr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         while !self.closing_idle.get() {
             match socket.accept().await {
                 Ok((stream, _)) => {
                     let stream = Stream::unix(stream, &self.wheel, true);
-                    self.clone().admit(stream, Peer { addr, listener: listener.clone() });
+                    self.clone().admit(stream, None, listener.clone());
                 }
                 Err(error) if self.may_accept_again(&error).await => {}
                 Err(_) => return,
@@ -374,38 +429,87 @@ impl Worker {
         true
     }
 
-    fn admit(self: Rc<Self>, stream: Stream, peer: Peer) {
-        let connections_max = peer.listener.limits.connections_max;
+    fn admit(self: Rc<Self>, stream: Stream, addr: Option<SocketAddr>, listener: Rc<Listener>) {
+        let connections_max = listener.limits.connections_max;
         if self.connections.get() >= connections_max {
             self.events.tell(Event::ConnectionsFull { worker: self.index, connections_max });
             return;
         }
+        let from = listener.limits.connections_per_client_max.and(addr).map(|addr| addr.ip());
+        let open = OpenConnection::new(self.clone(), from);
+        if let Some((ip, max)) = from.zip(listener.limits.connections_per_client_max)
+            && self.clients.borrow().get(&ip).is_some_and(|&open| open > max)
+        {
+            return;
+        }
         self.stats.accepted.fetch_add(1, Ordering::Relaxed);
-        let open = OpenConnection::new(self.clone());
-        let client = Client { stream, pending: Buf::default(), peer, requests: 0, began_ns: 0 };
         monoio::spawn(async move {
             let worker = open.0.clone();
-            contained(&worker, client::serve(worker.clone(), client)).await;
+            contained(&worker, worker.clone().converse(stream, addr, listener)).await;
             drop(open);
         });
     }
+
+    /// A connection from its first byte to its last.
+    async fn converse(self: Rc<Self>, stream: Stream, addr: Option<SocketAddr>, listener: Rc<Listener>) {
+        let (stream, tls) = match &listener.tls {
+            None => (stream, None),
+            Some(_) => match self.handshake(stream, &listener).await {
+                Some((stream, secured)) => (stream, Some(secured)),
+                None => return,
+            },
+        };
+        let peer = Peer { addr, listener, tls };
+        let client = Client { stream, pending: Buf::default(), peer, requests: 0, began_ns: 0 };
+        client::serve(self, client).await;
+    }
+
+    async fn handshake(&self, stream: Stream, listener: &Listener) -> Option<(Stream, Secured)> {
+        let tls = self.served.borrow().tls.listener(&listener.address).cloned()?;
+        let until_ns = sys::monotonic_ns() + listener.timeouts.head.as_nanos() as u64;
+        stream.read_timer.arm(until_ns, Action::Shutdown(Side::Both));
+        // Boxed, so that the task of a connection stays small once this is over.
+        match Box::pin(tls::accept(stream, &tls, &self.tls_bufs)).await {
+            Ok((stream, facts)) => {
+                stream.read_timer.disarm();
+                Some((stream, facts.into()))
+            }
+            Err(error) => {
+                self.events.tell(Event::HandshakeFailed { worker: self.index, why: error.to_string() });
+                None
+            }
+        }
+    }
 }
 
-/// Counts a connection for as long as it lives.
-struct OpenConnection(Rc<Worker>);
+/// Counts a connection for as long as it lives, and by its address where the listener bounds that.
+struct OpenConnection(Rc<Worker>, Option<IpAddr>);
 
 impl OpenConnection {
-    fn new(worker: Rc<Worker>) -> Self {
+    fn new(worker: Rc<Worker>, from: Option<IpAddr>) -> Self {
         worker.connections.set(worker.connections.get() + 1);
         worker.stats.connections.store(worker.connections.get(), Ordering::Relaxed);
-        Self(worker)
+        if let Some(ip) = from {
+            *worker.clients.borrow_mut().entry(ip).or_insert(0) += 1;
+        }
+        Self(worker, from)
     }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.0.connections.set(self.0.connections.get() - 1);
-        self.0.stats.connections.store(self.0.connections.get(), Ordering::Relaxed);
+        let worker = &self.0;
+        worker.connections.set(worker.connections.get() - 1);
+        worker.stats.connections.store(worker.connections.get(), Ordering::Relaxed);
+        if let Some(ip) = self.1 {
+            let mut clients = worker.clients.borrow_mut();
+            if let Some(open) = clients.get_mut(&ip) {
+                *open -= 1;
+                if *open == 0 {
+                    clients.remove(&ip);
+                }
+            }
+        }
     }
 }
 

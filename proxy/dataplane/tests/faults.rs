@@ -40,7 +40,9 @@ fn before_the_answer_has_begun_each_fault_has_its_code() {
         }),
         ("upstream_bad_response", 502, |conn| {
             conn.request();
-            conn.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+            conn.write(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            );
         }),
         ("upstream_first_byte_timeout", 504, |conn| {
             conn.request();

@@ -13,7 +13,8 @@ const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 #[test]
 fn a_request_passes_with_its_fields_and_without_those_of_the_hop() {
     for driver in DRIVERS {
-        let upstream = Upstream::fixed(b"HTTP/1.1 200 OK\r\nX-A: b\r\nKeep-Alive: x\r\nContent-Length: 2\r\n\r\nok");
+        let upstream =
+            Upstream::fixed(b"HTTP/1.1 200 OK\r\nX-A: b\r\nKeep-Alive: x\r\nContent-Length: 2\r\n\r\nok");
         let gateway = Gateway::start(driver, &upstream);
         let mut client = gateway.client();
         client.send("GET /a?b=c HTTP/1.1\r\nHost: h\r\nX-Mixed-Case: v\r\nConnection: x-hop\r\nX-Hop: 1\r\nTE: trailers\r\n\r\n");
@@ -21,7 +22,10 @@ fn a_request_passes_with_its_fields_and_without_those_of_the_hop() {
         assert_eq!((answer.status(), answer.body.as_slice()), (200, &b"ok"[..]));
         assert!(answer.head.contains("X-A: b\r\n") && !answer.head.contains("Keep-Alive"), "{}", answer.head);
         let seen = upstream.text();
-        assert!(seen.starts_with("GET /a?b=c HTTP/1.1\r\n") && seen.contains("X-Mixed-Case: v\r\n"), "{seen}");
+        assert!(
+            seen.starts_with("GET /a?b=c HTTP/1.1\r\n") && seen.contains("X-Mixed-Case: v\r\n"),
+            "{seen}"
+        );
         for gone in ["X-Hop", "TE:", "Connection"] {
             assert!(!seen.contains(gone), "{gone} in {seen}");
         }
@@ -51,7 +55,9 @@ fn pipelined_requests_are_answered_in_order() {
             while let Some((head, body)) = conn.request() {
                 let path = head.split(' ').nth(1).unwrap().to_owned();
                 let said = format!("{path}{}", body.len());
-                conn.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{said}", said.len()).as_bytes());
+                conn.write(
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{said}", said.len()).as_bytes(),
+                );
             }
         });
         let gateway = Gateway::start(driver, &upstream);
@@ -75,8 +81,16 @@ fn bodies_pass_both_ways_byte_for_byte() {
         // An echo that answers while the request is still coming.
         let upstream = Upstream::start(|conn| {
             let Some(head) = conn.head() else { return };
-            let length: usize =
-                head.to_ascii_lowercase().split("content-length: ").nth(1).unwrap().split("\r\n").next().unwrap().parse().unwrap();
+            let length: usize = head
+                .to_ascii_lowercase()
+                .split("content-length: ")
+                .nth(1)
+                .unwrap()
+                .split("\r\n")
+                .next()
+                .unwrap()
+                .parse()
+                .unwrap();
             conn.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").as_bytes());
             let mut left = length;
             while left > 0 {
@@ -88,7 +102,8 @@ fn bodies_pass_both_ways_byte_for_byte() {
         let gateway = Gateway::start(driver, &upstream);
         let mut client = gateway.client();
         let mut sender = client.stream.try_clone().unwrap();
-        let (head, body) = (format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", big.len()), big.clone());
+        let (head, body) =
+            (format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", big.len()), big.clone());
         let sending = std::thread::spawn(move || {
             sender.write_all(head.as_bytes()).unwrap();
             for piece in body.chunks(77_777) {
@@ -106,7 +121,11 @@ fn chunked_requests_pass_without_extensions() {
         let upstream = Upstream::fixed(OK);
         let gateway = Gateway::start(driver, &upstream);
         let mut client = gateway.client();
-        for piece in ["POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5;evil=1\r\nhel", "lo\r\n1\r\n!\r", "\n0\r\n\r\n"] {
+        for piece in [
+            "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5;evil=1\r\nhel",
+            "lo\r\n1\r\n!\r",
+            "\n0\r\n\r\n",
+        ] {
             client.send(piece);
         }
         assert_eq!(client.answer().unwrap().status(), 200);
@@ -136,7 +155,8 @@ fn trailers_pass_and_dangerous_ones_do_not() {
 
 #[test]
 fn answers_are_framed_for_whoever_asked() {
-    let chunked: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+    let chunked: &[u8] =
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
     let until_close: &[u8] = b"HTTP/1.1 200 OK\r\n\r\nabcde";
     for driver in DRIVERS {
         for raw in [chunked, until_close] {
@@ -154,7 +174,11 @@ fn answers_are_framed_for_whoever_asked() {
             let mut old = gateway.client();
             let answer = old.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").answer().unwrap();
             assert_eq!(answer.body, b"abcde");
-            assert!(!answer.head.contains("chunked") && answer.head.contains("Connection: close"), "{}", answer.head);
+            assert!(
+                !answer.head.contains("chunked") && answer.head.contains("Connection: close"),
+                "{}",
+                answer.head
+            );
         }
     }
 }

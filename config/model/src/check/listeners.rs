@@ -53,13 +53,6 @@ impl Check<'_> {
         if self.is_empty_list(&listener.protocols) && self.is_whole(listener.place) {
             self.add(listener.protocols.pos, "no protocol", "write [http1], or leave the key out");
         }
-        if listener.proxy_protocol.value && self.file.trusted_proxies.value.is_empty() {
-            self.add(
-                listener.proxy_protocol.pos,
-                "a PROXY header is expected, and no proxy is trusted",
-                "name the proxies in trusted_proxies",
-            );
-        }
     }
 
     fn collision(&mut self, address: &At<ListenAddress>, taken: &[(&At<ListenAddress>, &str)]) {

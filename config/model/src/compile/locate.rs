@@ -6,7 +6,7 @@ use penstock_gate::{Place, Problem, SpecError};
 
 use super::{Kind, Places};
 use crate::configuration::Configuration;
-use crate::inherit::{From, Standing, routes};
+use crate::inherit::{Inherited, Standing, routes};
 use crate::place::{At, Pos};
 use crate::problem::quote;
 use crate::read::{Effective, Read};
@@ -94,7 +94,13 @@ fn values(configuration: &Configuration, kind: Kind, owner: Pos) -> Vec<Effectiv
                 credential.value.explain("", credential.pos, &mut lines);
             }
         }
-        Kind::Version | Kind::Subscription | Kind::Target | Kind::Limit => {}
+        Kind::Version => {
+            let versions = file.services.value.iter().flat_map(|service| &service.versions.value);
+            for version in versions.filter(|version| version.version.pos == owner) {
+                version.value.explain("", version.pos, &mut lines);
+            }
+        }
+        Kind::Subscription | Kind::Target | Kind::Limit => {}
     }
     lines
 }
@@ -107,7 +113,7 @@ fn explain<T: Read>(items: &[At<T>], is: impl Fn(&T) -> bool, lines: &mut Vec<Ef
 
 /// A route's own values, and after them what it inherits, under the same keys.
 fn route_values(standing: &Standing<'_>, lines: &mut Vec<Effective>) {
-    fn inherit<T: Read>(from: Option<From<'_, T>>, key: &str, lines: &mut Vec<Effective>) {
+    fn inherit<T: Read>(from: Option<Inherited<'_, T>>, key: &str, lines: &mut Vec<Effective>) {
         if let Some(from) = from {
             lines.push(Effective { path: key.to_owned(), value: String::new(), pos: from.at.pos });
             from.at.value.explain(key, from.at.pos, lines);

@@ -29,11 +29,10 @@ object! {
         optional max_connections_per_client: Int<1, 16_777_216> = "no bound of its own",
         /// Requests answered on one connection before it is closed.
         optional max_requests_per_connection: Int<1, 4_294_967_295> = "any number",
-        /// Expect a PROXY protocol header (v1 or v2) from trusted proxies.
-        default proxy_protocol: bool = "false",
     }
     later {
         "health": "`/healthz` and `/readyz` stand on the admin address",
+        "proxy_protocol": "client addresses come from trusted Forwarded and X-Forwarded-For fields",
         "acme": "certificates come from files: tls.certificates",
         "http2": "only HTTP/1.1 is served yet",
         "h2": "only HTTP/1.1 is served yet",

@@ -405,7 +405,7 @@ pub struct FilePath(pub PathBuf);
 
 impl Word for FilePath {
     const WHAT: &'static str = "a file";
-    const FORM: &'static str = "a path, absolute or relative to the folder of this file";
+    const FORM: &'static str = "a path, as in certs/api.pem";
 
     fn parse(text: &str) -> Result<Self, Fault> {
         when(!text.is_empty() && !text.contains('\0') && text.len() <= 4096, text)

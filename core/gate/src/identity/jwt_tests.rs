@@ -6,7 +6,6 @@ use crate::chain_tests::{Bench, NOW_S};
 use crate::identity::{JwtCache, KEPT_BYTES_MAX, TOKEN_BYTES_MAX};
 use crate::snapshot::tests::*;
 use crate::spec::*;
-use aws_lc_rs::encoding::AsBigEndian;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{
@@ -323,7 +322,11 @@ fn a_token_belongs_to_an_app_and_brings_its_scopes() {
         let got = bench.code(&bearer(&token)).map(|_| bench.plan.caller.app);
         assert_eq!(got, expected, "{changes}");
     }
+    let rotated = rs256(json!({ "kid": "r2" }), &claims());
+    assert_eq!(bench.code(&bearer(&rotated)), Err(Code::InvalidCredential));
+    assert!(bench.plan.unknown_key, "time to look for new keys");
     assert_eq!(bench.code(&bearer("junk")), Err(Code::InvalidCredential));
+    assert!(!bench.plan.unknown_key);
     assert!(bench.response().contains("www-authenticate: Bearer realm=\"orders\", error=\"invalid_token\""));
     let scopes = rs256(json!({}), &with(claims(), json!({ "scope": "" })));
     assert_eq!(bench.code(&bearer(&scopes)), Err(Code::ForbiddenScope));

@@ -243,7 +243,8 @@ fn what_is_not_a_route_is_checked_too() {
         skew: SKEW_DEFAULT,
         typ: None,
     };
-    let cases: Vec<(Place, &str, Box<dyn Fn(&mut Spec)>)> = vec![
+    type Case = (Place, &'static str, Box<dyn Fn(&mut Spec)>);
+    let cases: Vec<Case> = vec![
         (Place::Issuer(Id(30)), "jwks", Box::new(move |spec| spec.issuers.push(issuer()))),
         (
             Place::Issuer(Id(30)),

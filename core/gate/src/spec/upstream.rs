@@ -251,7 +251,7 @@ impl Breaker {
 }
 
 /// TLS towards targets.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamTls {
     /// SNI name and name that the certificate must bear; `None`: the target's host.
     pub sni: Option<String>,

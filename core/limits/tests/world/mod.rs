@@ -372,11 +372,13 @@ impl World {
     }
 
     fn maybe_fault(&mut self) {
-        if self.faults == Faults::None || self.random.below(150) > 0 {
+        // Faults in the middle of a rush find leases half used and the bucket half spent.
+        let rarity = if self.rush > 0 { 40 } else { 150 };
+        if self.faults == Faults::None || self.random.below(rarity) > 0 {
             return;
         }
         // What was wrongly given back shows when all comes at once right after.
-        self.rush = self.random.below(2) * 700;
+        self.rush = [0, 0, 300, 1300][self.random.below(4) as usize];
         match self.faults {
             Faults::None => {}
             Faults::WallSteps => {

@@ -146,10 +146,11 @@ impl CertSet {
             let (label, parent) = lower.split_once('.')?;
             if label.is_empty() { None } else { self.wildcard.get(parent) }
         };
-        self.exact.get(&lower).or_else(by_wildcard).or_else(|| match self.unknown {
+        let otherwise = match self.unknown {
             UnknownName::Default => Some(&self.default),
             UnknownName::Refuse => None,
-        })
+        };
+        self.exact.get(&lower).or_else(by_wildcard).or(otherwise)
     }
 
     /// The certificate for `name` whose key can sign in one of the client's `schemes`.

@@ -198,7 +198,7 @@ impl Handshake {
                     offered += self.next_record(offered).await?;
                 }
                 Err(error) => {
-                    self.send_alert(side).await;
+                    self.send_alert(side, offered).await;
                     return Err(error.into());
                 }
             }
@@ -221,12 +221,16 @@ impl Handshake {
         }
     }
 
-    async fn send_alert<S: Side>(&mut self, side: &mut S) {
+    /// Sends what `side` has to say of its failure. It must see the same `offered` bytes again: it may still
+    /// refer to messages in them.
+    async fn send_alert<S: Side>(&mut self, side: &mut S, mut offered: usize) {
         let mut out = self.outgoing.take().unwrap_or_else(|| self.bufs.outgoing(SEALED));
         while out.room() >= RECORD_ROOM {
-            match side.process(&mut [], &mut out) {
-                (_, Ok(Step::More)) => {}
-                _ => break,
+            let (discard, result) = side.process(&mut self.incoming.bytes_mut()[..offered], &mut out);
+            self.incoming.consume(discard);
+            offered -= discard;
+            if !matches!(result, Ok(Step::More)) {
+                break;
             }
         }
         self.outgoing = Some(out);

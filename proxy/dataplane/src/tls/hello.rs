@@ -113,9 +113,12 @@ fn message(bytes: &[u8]) -> Result<Option<Cow<'_, [u8]>>, HelloError> {
             return Err(HelloError::Broken("record length"));
         }
         let Some((body, after)) = body.split_at_checked(len) else {
-            // The type is known before the record is whole: garbage is refused early.
+            // Type and length are known before the record is whole: what cannot be read is refused early.
             if joined.is_empty() && body.first().is_some_and(|&kind| kind != CLIENT_HELLO) {
                 return Err(HelloError::NotHello);
+            }
+            if joined.is_empty() && whole_len(body).is_some_and(|whole| whole > HELLO_BYTES_MAX) {
+                return Err(HelloError::TooLarge);
             }
             return Ok(None);
         };
@@ -127,8 +130,7 @@ fn message(bytes: &[u8]) -> Result<Option<Cow<'_, [u8]>>, HelloError> {
         if joined[0] != CLIENT_HELLO {
             return Err(HelloError::NotHello);
         }
-        if let Some(&[_, a, b, c]) = joined.first_chunk::<MESSAGE_HEADER>() {
-            let whole = MESSAGE_HEADER + u32::from_be_bytes([0, a, b, c]) as usize;
+        if let Some(whole) = whole_len(&joined) {
             if whole > HELLO_BYTES_MAX {
                 return Err(HelloError::TooLarge);
             }
@@ -144,6 +146,12 @@ fn message(bytes: &[u8]) -> Result<Option<Cow<'_, [u8]>>, HelloError> {
         }
         rest = after;
     }
+}
+
+/// The length of the message that `bytes` begins with, header included.
+fn whole_len(bytes: &[u8]) -> Option<usize> {
+    let &[_, a, b, c] = bytes.first_chunk::<MESSAGE_HEADER>()?;
+    Some(MESSAGE_HEADER + u32::from_be_bytes([0, a, b, c]) as usize)
 }
 
 /// A reader of length-prefixed fields.

@@ -17,6 +17,7 @@ mod record;
 mod resolver;
 pub mod server;
 mod session;
+mod sets;
 mod writer;
 mod x509;
 
@@ -24,6 +25,9 @@ mod x509;
 mod tests;
 
 pub use bufs::TlsBufs;
+pub use client::{ClientTls, connect};
 pub use error::{ConfigError, TlsError};
+pub use server::{ServerTls, TlsFacts, accept};
+pub use sets::TlsSets;
 pub use writer::TlsWriter;
 pub use x509::{SubjectAltName, X509Error};

@@ -362,7 +362,8 @@ mod tests {
         for (name, mut tx, mut rx) in ciphers() {
             let mut out = vec![0; 200];
             let n = tx.seal(APPLICATION_DATA, b"hello", &mut out).unwrap();
-            for at in 3..n {
+            // TLS 1.2 authenticates the length of the content, not the header's own.
+            for at in if name.starts_with("1.3") { 0 } else { HEADER }..n {
                 let mut bad = out[..n].to_vec();
                 bad[at] ^= 1;
                 assert!(rx.open(&mut bad).is_err(), "{name} byte {at}");

@@ -30,7 +30,7 @@ pub const TICKETS_PER_HANDSHAKE: usize = 1;
 
 /// What a plain HTTP request to a TLS port is answered with, in the clear.
 pub const PLAIN_HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
-content-type: application/problem+json\r\ncontent-length: 102\r\nconnection: close\r\n\r\n\
+content-type: application/problem+json\r\ncontent-length: 104\r\nconnection: close\r\n\r\n\
 {\"title\":\"Bad Request\",\"status\":400,\"code\":\"plain_http\",\"detail\":\"this port speaks HTTPS; use https://\"}";
 
 /// Whether clients show a certificate.
@@ -143,6 +143,8 @@ pub struct ClientCert {
     pub spiffe: Option<String>,
     /// SHA-256 of the DER form (the `x5t#S256` of RFC 8705).
     pub fingerprint: [u8; 32],
+    /// Last second of validity, Unix time.
+    pub not_after_unix_s: i64,
     /// The certificate.
     pub der: Vec<u8>,
 }
@@ -161,7 +163,8 @@ impl ClientCert {
         };
         let mut fingerprint = [0; 32];
         fingerprint.copy_from_slice(digest(&SHA256, der).as_ref());
-        Ok(Self { subject: fields.subject, sans: fields.sans, spiffe, fingerprint, der: der.to_vec() })
+        let (subject, sans, not_after_unix_s) = (fields.subject, fields.sans, fields.not_after_unix_s);
+        Ok(Self { subject, sans, spiffe, fingerprint, not_after_unix_s, der: der.to_vec() })
     }
 }
 

@@ -409,8 +409,11 @@ impl Session {
     }
 }
 
-/// The first handshake message of `bytes` (type, body) and what follows it, when it is there whole.
-fn first_message(bytes: &[u8]) -> Result<Option<(u8, &[u8], &[u8])>, Fault> {
+/// A handshake message (type, body) and what follows it.
+type Message<'a> = (u8, &'a [u8], &'a [u8]);
+
+/// The first handshake message of `bytes`, when it is there whole.
+fn first_message(bytes: &[u8]) -> Result<Option<Message<'_>>, Fault> {
     let Some((&[kind, a, b, c], rest)) = bytes.split_first_chunk::<4>() else {
         return Ok(None);
     };

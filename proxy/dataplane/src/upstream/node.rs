@@ -3,7 +3,7 @@
 //! on a pooled connection only reads.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use dashmap::DashMap;
@@ -14,6 +14,7 @@ use penstock_gate::spec::{Target, TargetAddress, Uid};
 pub struct NodeTarget {
     open: AtomicU32,
     healthy: AtomicBool,
+    ejected_until_ns: AtomicU64,
     addresses: RwLock<Arc<[SocketAddr]>>,
 }
 
@@ -23,7 +24,12 @@ impl NodeTarget {
             TargetAddress::Ip(addr) => Arc::new([*addr]),
             TargetAddress::Dns(..) | TargetAddress::Unix(_) => Arc::new([]),
         };
-        Self { open: AtomicU32::new(0), healthy: AtomicBool::new(true), addresses: RwLock::new(addresses) }
+        Self {
+            open: AtomicU32::new(0),
+            healthy: AtomicBool::new(true),
+            ejected_until_ns: AtomicU64::new(0),
+            addresses: RwLock::new(addresses),
+        }
     }
 
     /// Takes the place of one connection if fewer than `open_max` are open on the whole node.
@@ -47,6 +53,16 @@ impl NodeTarget {
     /// What an active check found out.
     pub fn set_healthy(&self, healthy: bool) {
         self.healthy.store(healthy, Ordering::Relaxed);
+    }
+
+    /// A worker ejected it; the others take that over at their next tick.
+    pub fn eject(&self, until_ns: u64) {
+        self.ejected_until_ns.fetch_max(until_ns, Ordering::Relaxed);
+    }
+
+    /// Until when the last ejection lasts, monotonic ns.
+    pub fn ejected_until_ns(&self) -> u64 {
+        self.ejected_until_ns.load(Ordering::Relaxed)
     }
 
     /// The addresses it is to be reached at; empty until its name has been resolved.

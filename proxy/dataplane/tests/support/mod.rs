@@ -11,7 +11,7 @@ use std::time::Duration;
 use penstock_dataplane::driver::{Choice, choose};
 use penstock_dataplane::event::Events;
 use penstock_dataplane::supervise::{Dataplane, Options};
-use penstock_dataplane::worker::{Equipment, Served, Snapshot};
+use penstock_dataplane::worker::{Equipment, Served};
 use penstock_gate::spec;
 
 /// How long a test waits for bytes that must come.
@@ -204,22 +204,98 @@ pub fn listener_spec() -> spec::Listener {
     }
 }
 
+/// One route for everything, open to everybody.
+pub fn open_spec(upstream: spec::Upstream, listener: spec::Listener) -> spec::Spec {
+    let id = spec::Id;
+    spec::Spec {
+        revision: 1,
+        listeners: vec![listener],
+        tenants: vec![spec::Tenant {
+            id: id(10),
+            uid: spec::Uid(10),
+            name: "t".into(),
+            ..Default::default()
+        }],
+        teams: vec![spec::Team {
+            id: id(11),
+            uid: spec::Uid(11),
+            tenant: id(10),
+            name: "m".into(),
+            ..Default::default()
+        }],
+        services: vec![spec::Service {
+            id: id(12),
+            uid: spec::Uid(12),
+            name: "s".into(),
+            tenant: id(10),
+            team: id(11),
+            versions: vec![spec::Version { id: id(13), uid: spec::Uid(13), ..Default::default() }],
+            ..Default::default()
+        }],
+        routes: vec![spec::Route {
+            id: id(14),
+            uid: spec::Uid(14),
+            name: "all".into(),
+            service: id(12),
+            version: id(13),
+            matches: spec::Match { path: "/*".into(), ..Default::default() },
+            path_policy: spec::PathPolicy::default(),
+            upstream: upstream.id,
+            rewrite: None,
+            headers: spec::RouteHeaders::default(),
+            body: spec::Body::default(),
+            auth: spec::Auth::None,
+            authorize: spec::Authorize::default(),
+            ip: spec::IpRules::default(),
+            cors: None,
+            limits: Vec::new(),
+            timeouts: spec::TimeoutsOverride::default(),
+            identity_headers: Vec::new(),
+            ratelimit_headers: false,
+            expose_revision: false,
+        }],
+        upstreams: vec![upstream],
+        ..Default::default()
+    }
+}
+
+fn gate() -> penstock_gate::Gate {
+    let config = penstock_limits::NodeConfig {
+        keys_max: 1000,
+        rolling_keys_max: 10,
+        workers_max: 4,
+        ..penstock_limits::NodeConfig::new(1, 7)
+    };
+    let now = penstock_limits::Now { mono_ns: 1, wall_ns: 1 };
+    let region = penstock_limits::Region::memory(config.region_words());
+    let pool = penstock_limits::NodePool::open(region, &config, now, &[]).expect("a pool");
+    let shard = penstock_limits::Shard::new(Arc::new(pool)).expect("a seat");
+    let replays = Arc::new(penstock_gate::identity::ReplayTable::new(16));
+    let secret = penstock_gate::limits::KeySecret::new([1; 16]);
+    penstock_gate::Gate::new(shard, replays, secret, penstock_gate::IdSource::new([1, 2, 3, 4]))
+}
+
 impl Gateway {
     pub fn start(driver: Choice, upstream: &Upstream) -> Self {
         Self::with(driver, upstream_spec(upstream.addr), listener_spec())
     }
 
     pub fn with(driver: Choice, upstream: spec::Upstream, listener: spec::Listener) -> Self {
-        let snapshot = Snapshot { revision: 1, upstreams: vec![upstream], listeners: vec![listener] };
+        let spec = open_spec(upstream, listener);
+        let snapshot = penstock_gate::compile(spec).expect("a valid configuration");
         let (events, told) = Events::channel();
         thread::spawn(move || told.iter().for_each(|event| eprintln!("{event}")));
         let options = Options {
             cpus: vec![None],
             driver: choose(driver).expect("a driver"),
-            equip: Box::new(|_| Equipment { ring: None }),
+            equip: Box::new(|_| Equipment { ring: None, gate: gate() }),
             events,
         };
-        let dataplane = Dataplane::start(options, Served { snapshot: Arc::new(snapshot) }).expect("a start");
+        let dataplane = Dataplane::start(
+            options,
+            Served { snapshot: Arc::new(snapshot), callers: Arc::default(), tls: Arc::default() },
+        )
+        .expect("a start");
         let spec::Address::Tcp(addr) = dataplane.addresses()[0].1.clone() else { panic!("a TCP listener") };
         Self { addr, dataplane }
     }

@@ -1,0 +1,15 @@
+//! The load generator: options (`args`) become a checked `plan`; a `run` has rounds; a round has threads (`worker`);
+//! a thread has connections (`connection`) that ask the `pace` when to start and tell the `tally` what came of it.
+
+pub(crate) mod args;
+mod connection;
+mod deadline;
+mod hdr_log;
+mod pace;
+mod plan;
+pub(crate) mod report;
+mod request;
+pub(crate) mod run;
+mod schedule;
+mod tally;
+mod worker;

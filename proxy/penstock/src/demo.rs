@@ -1,7 +1,6 @@
 //! The upstream of the embedded defaults: tells the caller what arrived, so that a newcomer sees what a gateway
 //! does to a request. Listens on loopback, on a port of its own.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -20,16 +19,6 @@ pub const DELAY_MS_MAX: u64 = 5_000;
 struct Wishes {
     delay_ms: Option<u64>,
     status: Option<u16>,
-}
-
-/// Opens the demo upstream's socket.
-///
-/// # Errors
-/// When loopback has no free port.
-pub async fn listen() -> std::io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
 }
 
 /// Serves it for as long as the process lives.

@@ -17,7 +17,7 @@ pub const RETRY: Duration = Duration::from_secs(1);
 /// Looks up every name once and says which failed.
 pub fn resolve(dataplane: &Dataplane) -> Vec<String> {
     let mut failed = Vec::new();
-    for upstream in &dataplane.served().snapshot.upstreams {
+    for upstream in dataplane.served().snapshot.upstreams() {
         for target in &upstream.targets {
             let TargetAddress::Dns(name, port) = &target.address else { continue };
             let node = dataplane.nodes().get(target);
@@ -49,6 +49,7 @@ pub fn keep_fresh(dataplane: Arc<Dataplane>, told: impl Fn(String) + Send + 'sta
             for name in failed.iter().filter(|name| !known.contains(name)) {
                 told(format!("a target's name cannot be resolved: {name}"));
             }
+            #[allow(clippy::disallowed_methods, reason = "a thread of its own that only waits")]
             thread::sleep(if failed.is_empty() { REFRESH } else { RETRY });
             known = failed;
         }

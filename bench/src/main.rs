@@ -1,5 +1,6 @@
 //! `penstock-bench`: load generator, mock upstreams, and tables over their results. Only reads the command line and
 //! hands over to the subcommand.
+#![allow(clippy::disallowed_methods, reason = "a program of its own, with a clock and an environment")]
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))] // a test may fail by a panic
 

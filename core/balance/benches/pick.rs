@@ -1,4 +1,5 @@
 //! Nanoseconds per call (pick, started, finished). Run with `cargo bench -p penstock-balance --bench pick --profile release`; takes some seconds.
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 use std::{hint::black_box, time::Instant};
 

@@ -1,4 +1,5 @@
 //! Nanoseconds of a route look-up and of a whole decision. `cargo bench -p penstock-gate`.
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 #[path = "../tests/fixture/mod.rs"]
 mod fixture;

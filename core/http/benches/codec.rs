@@ -1,6 +1,7 @@
 //! Nanoseconds per operation of the codec on typical messages: `cargo bench -p penstock-http`.
 //!
 //! Each figure is the best of several rounds, which on a shared machine tells most about the code itself.
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![allow(clippy::unwrap_used)]
 
 use penstock_http::{

@@ -149,7 +149,7 @@ impl FieldId {
         let (Some(&first), Some(&last)) = (name.first(), name.last()) else { return FieldId::Other };
         let inner = name[name.len() * 3 / 4];
         let id = SLOTS[slot(name.len(), first, inner, last, SEED)];
-        if id != FieldId::Other && NAMES[id as usize].as_bytes().eq_ignore_ascii_case(name) {
+        if id != FieldId::Other && eq_folded(NAMES[id as usize].as_bytes(), name) {
             id
         } else {
             FieldId::Other
@@ -188,6 +188,33 @@ fn imitates(name: &[u8]) -> bool {
     }
     let spelled = &spelled[..len];
     spelled.starts_with(OURS) || (name.len() == len && GUARDED.contains(FieldId::lookup(spelled)))
+}
+
+/// Equality without regard to the case of ASCII letters, eight bytes at a time.
+#[inline]
+fn eq_folded(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let (Some((a_end, b_end)), true) = (a.last_chunk::<8>().zip(b.last_chunk::<8>()), a.len() >= 8) else {
+        return a.eq_ignore_ascii_case(b);
+    };
+    // The last eight bytes overlap those before them where the length is no multiple of eight.
+    let (heads_a, heads_b) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
+    heads_a.iter().zip(heads_b).all(|(a, b)| folded(*a) == folded(*b)) && folded(*a_end) == folded(*b_end)
+}
+
+/// Eight bytes with their ASCII capitals made small, as one number.
+#[inline]
+fn folded(bytes: [u8; 8]) -> u64 {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_le_bytes(bytes);
+    let low = word & !HIGH;
+    let from_a = low + EACH * (0x80 - b'A' as u64);
+    let past_z = low + EACH * (0x7f - b'Z' as u64);
+    let capital = (from_a ^ past_z) & !word & HIGH;
+    word | capital >> 2
 }
 
 const SLOT_BITS: u32 = 10;
@@ -327,6 +354,21 @@ impl FieldSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folding_agrees_with_the_byte_by_byte_comparison() {
+        let name = *b"X-Forwarded-For@[`{\xc1\xe1Zz09_-";
+        for at in 0..name.len() {
+            for byte in 0..=255u8 {
+                let mut other = name;
+                other[at] = byte;
+                for len in 1..=name.len() {
+                    let (a, b) = (&name[..len], &other[..len]);
+                    assert_eq!(eq_folded(a, b), a.eq_ignore_ascii_case(b), "{a:?} {b:?}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn every_name_is_found_in_any_case() {

@@ -1,4 +1,5 @@
 //! Nanoseconds per decision and bytes per key. Run with `cargo bench -p penstock-limits --profile release`; takes some seconds.
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 use std::{hint::black_box, sync::Arc, time::Duration, time::Instant};
 

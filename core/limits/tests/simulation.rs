@@ -1,4 +1,5 @@
 //! The simulation over some hundred seeds; `LIMITS_SEEDS` sets the number, the example `limits-sim` runs many.
+#![allow(clippy::disallowed_methods, reason = "a test may read the clock and the environment")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod world;

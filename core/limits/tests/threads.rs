@@ -1,4 +1,5 @@
 //! Real threads on one node pool: what they are granted together stays within each limit.
+#![allow(clippy::disallowed_methods, reason = "a test of threads needs a clock")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{

@@ -2,6 +2,7 @@
 //!
 //! The only place of the crate with a clock and a lock. The lock is between this thread and whoever
 //! asks for a snapshot; workers never see it.
+#![allow(clippy::disallowed_methods, reason = "the drain has a clock of its own")]
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! The drain over real ring files: exactly once across a restart, adoption, a writer never blocked.
+#![allow(clippy::disallowed_methods, reason = "a test may read the clock and the environment")]
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -1,5 +1,6 @@
 //! What one `append` costs the worker: plain call, call with amendment, AI call. Nanoseconds a
 //! record, best and median of rounds; the drain's commit between rounds is not counted.
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -2,6 +2,7 @@
 //! and a drain that keeps its position with its results counts each call once across its own death.
 //!
 //! The test runs itself as the child. `PENSTOCK_KILLS` sets how many children are killed.
+#![allow(clippy::disallowed_methods, reason = "a test may read the clock and the environment")]
 
 mod common;
 

@@ -177,10 +177,12 @@ impl BufPool {
     /// A buffer with these parts one after another: of a class if they fit, else of their length.
     pub fn filled(&self, parts: &[&[u8]]) -> Buf {
         let len = parts.iter().map(|part| part.len()).sum();
-        let mut buf = match len {
-            0..=SMALL => self.small(),
-            0..=LARGE => self.large(),
-            _ => Buf::with_capacity(len),
+        let mut buf = if len <= SMALL {
+            self.small()
+        } else if len <= LARGE {
+            self.large()
+        } else {
+            Buf::with_capacity(len)
         };
         for part in parts {
             buf.push(part);

@@ -45,7 +45,7 @@ impl<T> Outbox<T> {
 
     fn ring(&self) {
         // A full socket buffer means that the worker has a ring before it already.
-        (&self.bell).write(&[1]).ok();
+        (&self.bell).write_all(&[1]).ok();
     }
 }
 

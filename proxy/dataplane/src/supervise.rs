@@ -1,5 +1,6 @@
 //! The control side of the workers: starts them, tells them things, notices when one dies or hangs, and replaces it
 //! on the same listening sockets.
+#![allow(clippy::disallowed_methods, reason = "the control side has a clock of its own and may wait")]
 
 use std::collections::HashMap;
 use std::io;

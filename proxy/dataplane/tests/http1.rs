@@ -1,5 +1,6 @@
 //! HTTP/1.1 through a running worker, on every driver: what passes, how it is framed, and what becomes of
 //! connections.
+#![allow(clippy::disallowed_methods, reason = "a test may read the clock and the environment")]
 
 mod support;
 

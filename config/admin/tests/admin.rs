@@ -1,5 +1,7 @@
 //! The router without a socket: what each path answers, to whom, and how often at once.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::Arc;
 
 use axum::Router;

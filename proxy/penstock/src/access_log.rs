@@ -20,14 +20,14 @@ use crate::notices;
 use crate::rings::Rings;
 
 /// The log's file in the data directory.
-pub const ACCESS_LOG_FILE: &str = "access.log";
+pub(crate) const ACCESS_LOG_FILE: &str = "access.log";
 /// How often the rings are looked at.
 const TICK: Duration = Duration::from_millis(100);
 /// Status from which a call is logged whatever the share.
 const ERROR_STATUS: u16 = 500;
 
 /// A running access log; dropping it writes what is left and ends it.
-pub struct AccessLogThread {
+pub(crate) struct AccessLogThread {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -37,7 +37,7 @@ impl AccessLogThread {
     ///
     /// # Errors
     /// When the file cannot be opened or no thread be started.
-    pub fn start(process: &Process, rings: Arc<Rings>, folder: &Path) -> io::Result<Option<Self>> {
+    pub(crate) fn start(process: &Process, rings: Arc<Rings>, folder: &Path) -> io::Result<Option<Self>> {
         let out: Box<dyn Write + Send> = match process.access_log {
             AccessLog::None => return Ok(None),
             AccessLog::Stdout => Box::new(io::stdout()),
@@ -116,8 +116,8 @@ impl Log {
             loop {
                 match cursor.read_next() {
                     Item::Call(view) => {
-                        let record = view.record;
-                        if !sampled(record.sequence, record.status, self.sample_percent) {
+                        let (sequence, status) = (view.record.sequence, view.record.status);
+                        if !sampled(sequence, status, self.sample_percent) {
                             continue;
                         }
                         let (run, worker) = (identity.run, identity.worker);

@@ -5,18 +5,18 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 /// How long a drain may take where nothing is said, in seconds.
-pub const DRAIN_SECONDS_DEFAULT: u64 = 30;
+pub(crate) const DRAIN_SECONDS_DEFAULT: u64 = 30;
 
 /// An API gateway for bare metal and VMs. Without a command: serves ./penstock.yaml, or a demo if there is none.
 #[derive(Debug, Parser)]
 #[command(name = "penstock", version, disable_help_subcommand = true)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Serves a configuration until it is drained.
     Run(RunArgs),
     /// Checks a configuration; every error on a line of its own. Exit 1 if there is one.
@@ -37,13 +37,13 @@ pub enum Command {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum CredentialCommand {
+pub(crate) enum CredentialCommand {
     /// Prints the keyed hash of a key that is read from standard input, to stand in a configuration.
     Hash(HashArgs),
 }
 
 #[derive(Debug, Clone, ClapArgs)]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// A file, several, or a folder; without it ./penstock.yaml if it is there, else a demo.
     #[arg(long, num_args = 1.., value_name = "FILE")]
     pub config: Vec<PathBuf>,
@@ -70,7 +70,7 @@ impl Default for RunArgs {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum DriverChoice {
+pub(crate) enum DriverChoice {
     /// io_uring where it works, else epoll.
     #[default]
     Auto,
@@ -82,7 +82,7 @@ pub enum DriverChoice {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct CheckArgs {
+pub(crate) struct CheckArgs {
     /// A file, several, or a folder; without it ./penstock.yaml.
     #[arg(long, num_args = 1.., value_name = "FILE")]
     pub config: Vec<PathBuf>,
@@ -92,7 +92,7 @@ pub struct CheckArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct InitArgs {
+pub(crate) struct InitArgs {
     /// The file to write; one that is there is not touched. `-` for standard output.
     #[arg(default_value = "penstock.yaml", value_name = "FILE")]
     pub file: PathBuf,
@@ -100,7 +100,7 @@ pub struct InitArgs {
 
 /// Which running gateway.
 #[derive(Debug, Clone, ClapArgs)]
-pub struct Place {
+pub(crate) struct Place {
     /// Its configuration, which says where its data directory is; without it ./penstock.yaml.
     #[arg(long, num_args = 1.., value_name = "FILE")]
     pub config: Vec<PathBuf>,
@@ -110,7 +110,7 @@ pub struct Place {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct HashArgs {
+pub(crate) struct HashArgs {
     #[command(flatten)]
     pub place: Place,
     /// Makes a new key instead of reading one, and prints it too.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 /// What there is to say.
 #[derive(Debug, Clone, Default)]
-pub struct Banner {
+pub(crate) struct Banner {
     /// What the workers do I/O with.
     pub driver: String,
     /// How many and where.
@@ -25,7 +25,7 @@ pub struct Banner {
 
 impl Banner {
     /// The text. `colour` for terminals.
-    pub fn text(&self, colour: bool) -> String {
+    pub(crate) fn text(&self, colour: bool) -> String {
         let (bold, dim, plain) = if colour { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
         let mut text = format!("{bold}penstock {}{plain}\n\n", env!("CARGO_PKG_VERSION"));
         let mut line = |label: &str, value: &str| {

@@ -14,10 +14,10 @@ use crate::keys;
 use crate::source::Source;
 
 /// Exit code of a configuration that is wrong, or of a command that was refused.
-pub const EXIT_REFUSED: u8 = 1;
+pub(crate) const EXIT_REFUSED: u8 = 1;
 
 /// `penstock check`.
-pub fn check(args: &CheckArgs) -> ExitCode {
+pub(crate) fn check(args: &CheckArgs) -> ExitCode {
     let source = Source::of(&args.config);
     match source.check() {
         Err(problems) => refuse(&problems),
@@ -27,7 +27,7 @@ pub fn check(args: &CheckArgs) -> ExitCode {
 }
 
 /// Prints problems, one a line, with the marked source lines under them on a terminal.
-pub fn refuse(problems: &[Problem]) -> ExitCode {
+pub(crate) fn refuse(problems: &[Problem]) -> ExitCode {
     let mut stderr = io::stderr().lock();
     let excerpts = stderr.is_terminal();
     for problem in problems {
@@ -43,7 +43,7 @@ pub fn refuse(problems: &[Problem]) -> ExitCode {
 }
 
 /// `penstock init`.
-pub fn init(args: &InitArgs) -> ExitCode {
+pub(crate) fn init(args: &InitArgs) -> ExitCode {
     if args.file == Path::new("-") {
         return print(penstock_model::init());
     }
@@ -65,7 +65,7 @@ pub fn init(args: &InitArgs) -> ExitCode {
 }
 
 /// `penstock schema`.
-pub fn schema() -> ExitCode {
+pub(crate) fn schema() -> ExitCode {
     let mut text = penstock_model::schema();
     if !text.ends_with('\n') {
         text.push('\n');
@@ -74,7 +74,7 @@ pub fn schema() -> ExitCode {
 }
 
 /// `penstock reload`: a configuration that is named is checked here first, as the gateway would refuse it too.
-pub fn reload(place: &Place) -> ExitCode {
+pub(crate) fn reload(place: &Place) -> ExitCode {
     if place.data_dir.is_none()
         && let source @ Source::Files(_) = Source::of(&place.config)
         && let Err(problems) = source.check()
@@ -85,7 +85,7 @@ pub fn reload(place: &Place) -> ExitCode {
 }
 
 /// A command to a running gateway.
-pub fn live(place: &Place, request: &Request) -> ExitCode {
+pub(crate) fn live(place: &Place, request: &Request) -> ExitCode {
     match data_dir(place).and_then(|dir| control::ask(&dir, request)) {
         Ok(reply) if reply.ok => print(&format!("{}\n", reply.message)),
         Ok(reply) => {
@@ -98,7 +98,7 @@ pub fn live(place: &Place, request: &Request) -> ExitCode {
 }
 
 /// `penstock credential hash`.
-pub fn credential_hash(args: &HashArgs) -> ExitCode {
+pub(crate) fn credential_hash(args: &HashArgs) -> ExitCode {
     match hashed(args) {
         Ok(text) => print(&text),
         Err(error) => fail(&error),

@@ -13,18 +13,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Name of the socket in the data directory.
-pub const SOCKET: &str = "control.sock";
+pub(crate) const SOCKET: &str = "control.sock";
 /// Bytes of one request.
-pub const REQUEST_BYTES_MAX: u64 = 64 * 1024;
+pub(crate) const REQUEST_BYTES_MAX: u64 = 64 * 1024;
 /// Requests that are answered at once; a further one is hung up on.
-pub const REPLIES_MAX: usize = 32;
+pub(crate) const REPLIES_MAX: usize = 32;
 /// How long a peer of the socket may take to send its line.
-pub const READ_MAX: Duration = Duration::from_secs(5);
+pub(crate) const READ_MAX: Duration = Duration::from_secs(5);
 
 /// What can be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Request {
+pub(crate) enum Request {
     /// Read the configuration anew and serve it.
     Reload,
     /// Finish what is under way and end.
@@ -35,7 +35,7 @@ pub enum Request {
 
 /// What comes back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// Whether it was done.
     pub ok: bool,
     /// What was done, or why not; several lines where there are several errors.
@@ -46,7 +46,7 @@ pub struct Reply {
 ///
 /// # Errors
 /// When the socket cannot be made, or another process serves it.
-pub fn serve(
+pub(crate) fn serve(
     data_dir: &Path,
     replies: Arc<AtomicUsize>,
     handle: impl Fn(Request) -> Reply + Send + Sync + 'static,
@@ -96,7 +96,7 @@ impl Drop for Place {
 }
 
 /// Takes the socket away, so that commands are told at once that there is no gateway.
-pub fn remove(data_dir: &Path) {
+pub(crate) fn remove(data_dir: &Path) {
     // If it stays, connecting to it is refused, which tells the same.
     std::fs::remove_file(data_dir.join(SOCKET)).ok();
 }
@@ -118,7 +118,7 @@ fn answer(stream: &UnixStream, handle: &dyn Fn(Request) -> Reply) -> io::Result<
 ///
 /// # Errors
 /// When there is none, or it does not answer.
-pub fn ask(data_dir: &Path, request: &Request) -> anyhow::Result<Reply> {
+pub(crate) fn ask(data_dir: &Path, request: &Request) -> anyhow::Result<Reply> {
     let path = data_dir.join(SOCKET);
     let stream = UnixStream::connect(&path).map_err(|error| {
         anyhow::anyhow!(

@@ -19,21 +19,21 @@ use penstock_limits::{
 use crate::notices;
 
 /// The counters' file.
-pub const REGION_FILE: &str = "limits.region";
+pub(crate) const REGION_FILE: &str = "limits.region";
 /// How often counters go to disk: what a power cut may lose.
-pub const SYNC_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// Slots that are looked through for idle keys each second.
 const SWEEP_SLOTS: u32 = 32_768;
 
 /// The node's counters.
-pub struct Counters {
+pub(crate) struct Counters {
     pool: Arc<NodePool>,
     secret: KeySecret,
     seats: Mutex<HashMap<usize, WorkerSeat>>,
 }
 
 /// Both clocks now.
-pub fn now() -> Now {
+pub(crate) fn now() -> Now {
     Now { mono_ns: sys::monotonic_ns(), wall_ns: sys::wall_ns() }
 }
 
@@ -43,7 +43,7 @@ impl Counters {
     ///
     /// # Errors
     /// When the region cannot be opened at all.
-    pub fn open(dir: &Path, run: u64, limit_key: [u8; 16]) -> anyhow::Result<Arc<Self>> {
+    pub(crate) fn open(dir: &Path, run: u64, limit_key: [u8; 16]) -> anyhow::Result<Arc<Self>> {
         let boot_id = penstock_ring::boot_id().map(u128::from_be_bytes).unwrap_or_default();
         let config = NodeConfig::new(run, boot_id);
         let path = dir.join(REGION_FILE);
@@ -64,7 +64,7 @@ impl Counters {
     }
 
     /// The secret under which keys are hashed.
-    pub fn secret(&self) -> KeySecret {
+    pub(crate) fn secret(&self) -> KeySecret {
         self.secret.clone()
     }
 
@@ -73,7 +73,7 @@ impl Counters {
     ///
     /// # Panics
     /// When there is no seat, which [`crate::workers::WORKERS_MAX`] rules out.
-    pub fn shard(&self, worker: usize) -> Shard {
+    pub(crate) fn shard(&self, worker: usize) -> Shard {
         let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(seat) = seats.remove(&worker) {
             self.pool.reclaim(seat, now());
@@ -90,17 +90,17 @@ impl Counters {
     ///
     /// # Errors
     /// Why the pool refuses it.
-    pub fn register(&self, spec: &LimitSpec) -> Result<Arc<Limit>, String> {
+    pub(crate) fn register(&self, spec: &LimitSpec) -> Result<Arc<Limit>, String> {
         self.pool.register(spec).map_err(|error| error.to_string())
     }
 
     /// Lets go of all limits but these.
-    pub fn retain(&self, live: &[LimitId]) {
+    pub(crate) fn retain(&self, live: &[LimitId]) {
         self.pool.retain(live);
     }
 
     /// Frees idle keys; for each second.
-    pub fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         self.pool.sweep(now(), SWEEP_SLOTS);
     }
 
@@ -108,7 +108,7 @@ impl Counters {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn keep_synced(self: &Arc<Self>) -> std::io::Result<()> {
+    pub(crate) fn keep_synced(self: &Arc<Self>) -> std::io::Result<()> {
         let counters = self.clone();
         thread::Builder::new().name("penstock-count".into()).spawn(move || {
             sys::lower_priority(10);
@@ -133,7 +133,7 @@ impl Counters {
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn sync(&self) -> std::io::Result<()> {
+    pub(crate) fn sync(&self) -> std::io::Result<()> {
         self.pool.sync()
     }
 }

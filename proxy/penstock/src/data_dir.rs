@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 /// The lock's file.
-pub const LOCK_FILE: &str = "lock";
+pub(crate) const LOCK_FILE: &str = "lock";
 
 /// A data directory that this process owns.
 #[derive(Debug)]
-pub struct DataDir {
+pub(crate) struct DataDir {
     path: PathBuf,
     _lock: File,
 }
@@ -22,7 +22,7 @@ impl DataDir {
     ///
     /// # Errors
     /// When it cannot be made or written, or another process has it.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -51,7 +51,7 @@ impl DataDir {
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
@@ -60,7 +60,7 @@ impl DataDir {
 ///
 /// # Errors
 /// What the operating system says, with the path.
-pub fn read_or_make(path: &Path, make: impl FnOnce() -> String) -> anyhow::Result<String> {
+pub(crate) fn read_or_make(path: &Path, make: impl FnOnce() -> String) -> anyhow::Result<String> {
     match std::fs::read_to_string(path) {
         Ok(text) => return Ok(text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

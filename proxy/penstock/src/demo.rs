@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 
 /// Longest answer delay that a caller may ask for with `?delay_ms=`.
-pub const DELAY_MS_MAX: u64 = 5_000;
+pub(crate) const DELAY_MS_MAX: u64 = 5_000;
 
 #[derive(Deserialize, Default)]
 struct Wishes {
@@ -22,7 +22,7 @@ struct Wishes {
 }
 
 /// Serves it for as long as the process lives.
-pub async fn serve(listener: TcpListener) {
+pub(crate) async fn serve(listener: TcpListener) {
     let app = Router::new().fallback(echo);
     axum::serve(listener, app).await.ok();
 }

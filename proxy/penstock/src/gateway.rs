@@ -22,7 +22,7 @@ use crate::source::Source;
 
 /// Why a configuration is not served.
 #[derive(Debug, thiserror::Error)]
-pub enum ChangeError {
+pub(crate) enum ChangeError {
     /// It is wrong.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -32,16 +32,13 @@ pub enum ChangeError {
     /// A limit cannot be counted.
     #[error(transparent)]
     Limit(#[from] BindError),
-    /// A listener's address cannot be had.
-    #[error("{0}")]
-    Address(String),
     /// The workers.
     #[error(transparent)]
     Workers(#[from] SuperviseError),
 }
 
 /// What compiles configurations to what workers take, and keeps what must stay the same between two of them.
-pub struct Compiler {
+pub(crate) struct Compiler {
     /// Ids of records.
     pub names: Names,
     /// Keys of hashes.
@@ -51,7 +48,7 @@ pub struct Compiler {
 }
 
 /// A configuration that is ready to be handed to workers.
-pub struct Prepared {
+pub(crate) struct Prepared {
     /// What workers take.
     pub served: Served,
     /// What the process needs.
@@ -65,7 +62,7 @@ impl Compiler {
     ///
     /// # Errors
     /// See [`ChangeError`]; nothing that is served has changed then.
-    pub fn prepare(
+    pub(crate) fn prepare(
         &mut self,
         configuration: &Configuration,
         revision: u64,
@@ -90,7 +87,7 @@ impl Compiler {
 }
 
 /// What does not change while the gateway runs.
-pub struct Fixed {
+pub(crate) struct Fixed {
     /// Where the configuration is from.
     pub source: Source,
     /// What the process was started with.
@@ -106,7 +103,7 @@ pub struct Fixed {
 }
 
 /// The running gateway.
-pub struct Gateway {
+pub(crate) struct Gateway {
     /// What does not change.
     pub fixed: Fixed,
     /// The workers.
@@ -121,7 +118,12 @@ pub struct Gateway {
 
 impl Gateway {
     /// The gateway around running workers.
-    pub fn new(fixed: Fixed, dataplane: Arc<Dataplane>, compiler: Compiler, revision: u64) -> Arc<Self> {
+    pub(crate) fn new(
+        fixed: Fixed,
+        dataplane: Arc<Dataplane>,
+        compiler: Compiler,
+        revision: u64,
+    ) -> Arc<Self> {
         Arc::new(Self {
             fixed,
             dataplane,
@@ -134,27 +136,27 @@ impl Gateway {
     }
 
     /// The data directory.
-    pub fn data_dir(&self) -> &PathBuf {
+    pub(crate) fn data_dir(&self) -> &PathBuf {
         &self.fixed.process.data_dir
     }
 
     /// Number of the configuration in force.
-    pub fn revision(&self) -> u64 {
+    pub(crate) fn revision(&self) -> u64 {
         self.revision.load(Ordering::Acquire)
     }
 
     /// Configurations that were refused.
-    pub fn refused(&self) -> u64 {
+    pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
 
     /// Whether it is about to end.
-    pub fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
 
     /// From now on it is about to end.
-    pub fn set_draining(&self) {
+    pub(crate) fn set_draining(&self) {
         self.draining.store(true, Ordering::Release);
     }
 
@@ -162,7 +164,7 @@ impl Gateway {
     ///
     /// # Errors
     /// What is wrong with it, a line each. The one before is served on.
-    pub fn reload(&self) -> Result<String, String> {
+    pub(crate) fn reload(&self) -> Result<String, String> {
         // One change at a time, in order.
         let mut compiler = self.compiler.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = self.change(&mut compiler);

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
 
 /// Checks under way at once.
-pub const CHECKS_MAX: usize = 64;
+pub(crate) const CHECKS_MAX: usize = 64;
 /// How often it is looked which checks are due.
 const LOOK: Duration = Duration::from_millis(100);
 /// Bytes of an answer's head that are read.
@@ -30,7 +30,7 @@ struct Watched {
 }
 
 /// Runs the checks for as long as the process lives. `told` hears of each target that changes sides.
-pub async fn run(dataplane: Arc<Dataplane>, told: impl Fn(String)) {
+pub(crate) async fn run(dataplane: Arc<Dataplane>, told: impl Fn(String)) {
     let mut watched: HashMap<Uid, Watched> = HashMap::new();
     let places = Arc::new(Semaphore::new(CHECKS_MAX));
     let (sender, mut results) = mpsc::channel::<(Uid, Result<(), String>)>(CHECKS_MAX);

@@ -10,17 +10,17 @@ use penstock_gate::spec::{HASH_KEYS_MAX, HashKey};
 use crate::data_dir::read_or_make;
 
 /// Keys of credentials' hashes: `<key-id> <64 hexadecimal digits>` a line, the one in use first.
-pub const HASH_KEY_FILE: &str = "hash.key";
+pub(crate) const HASH_KEY_FILE: &str = "hash.key";
 /// Key of the limits' keys: 32 hexadecimal digits.
-pub const LIMIT_KEY_FILE: &str = "limit.key";
+pub(crate) const LIMIT_KEY_FILE: &str = "limit.key";
 /// Key of the demo app.
-pub const DEMO_KEY_FILE: &str = "demo.key";
+pub(crate) const DEMO_KEY_FILE: &str = "demo.key";
 
 /// The keys of hashes, newest first.
 ///
 /// # Errors
 /// When the file cannot be read or made, or holds anything else.
-pub fn hash_keys(dir: &Path) -> anyhow::Result<Vec<HashKey>> {
+pub(crate) fn hash_keys(dir: &Path) -> anyhow::Result<Vec<HashKey>> {
     let path = dir.join(HASH_KEY_FILE);
     let text = read_or_make(&path, || {
         let (a, b, id) = (sys::random(), sys::random(), sys::random());
@@ -33,7 +33,7 @@ pub fn hash_keys(dir: &Path) -> anyhow::Result<Vec<HashKey>> {
 ///
 /// # Errors
 /// As [`hash_keys`].
-pub fn limit_key(dir: &Path) -> anyhow::Result<[u8; 16]> {
+pub(crate) fn limit_key(dir: &Path) -> anyhow::Result<[u8; 16]> {
     let path = dir.join(LIMIT_KEY_FILE);
     let text = read_or_make(&path, || format!("{}\n", hex(&sys::random())))?;
     unhex(text.trim())
@@ -44,14 +44,14 @@ pub fn limit_key(dir: &Path) -> anyhow::Result<[u8; 16]> {
 ///
 /// # Errors
 /// When the file cannot be read or made.
-pub fn demo_key(dir: &Path) -> anyhow::Result<String> {
+pub(crate) fn demo_key(dir: &Path) -> anyhow::Result<String> {
     Ok(read_or_make(&dir.join(DEMO_KEY_FILE), || format!("psk_demo_{}\n", hex(&sys::random())))?
         .trim()
         .to_owned())
 }
 
 /// A new API key, of the form that is known by its beginning.
-pub fn new_api_key() -> String {
+pub(crate) fn new_api_key() -> String {
     let (id, a, b) = (sys::random(), sys::random(), sys::random());
     format!("psk_{}_{}{}", &hex(&id)[..8], hex(&a), hex(&b[..8]))
 }

@@ -11,7 +11,7 @@ use penstock_ring::{DictionaryError, DictionaryWriter, EntryKind, Wanted};
 
 /// Why a configuration got no ids, or could not be compiled with them.
 #[derive(Debug, thiserror::Error)]
-pub enum CompileError {
+pub(crate) enum CompileError {
     /// It is wrong.
     #[error("{}", lines(.0))]
     Problems(Vec<Problem>),
@@ -26,7 +26,7 @@ fn lines(problems: &[Problem]) -> String {
 
 /// Gives ids for as long as the process lives.
 #[derive(Debug)]
-pub struct Names {
+pub(crate) struct Names {
     dictionary: Option<DictionaryWriter>,
     /// For kinds that no record names, and for everything when there is no dictionary.
     counted: CountedIds,
@@ -37,7 +37,7 @@ impl Names {
     ///
     /// # Errors
     /// When the dictionary cannot be written.
-    pub fn new(dictionary: Option<DictionaryWriter>) -> Result<Self, DictionaryError> {
+    pub(crate) fn new(dictionary: Option<DictionaryWriter>) -> Result<Self, DictionaryError> {
         let mut names = Self { dictionary, counted: CountedIds::default() };
         if let Some(dictionary) = &mut names.dictionary {
             let codes: Vec<Wanted<'_>> = Code::ALL.iter().map(wanted_code).collect();
@@ -50,7 +50,7 @@ impl Names {
     ///
     /// # Errors
     /// See [`CompileError`].
-    pub fn compile(
+    pub(crate) fn compile(
         &mut self,
         configuration: &Configuration,
         revision: u64,

@@ -10,14 +10,14 @@ use penstock_dataplane::sys;
 use serde_json::json;
 
 /// Notices at once.
-pub const BURST: u64 = 100;
+pub(crate) const BURST: u64 = 100;
 /// Notices a second in the long run.
-pub const PER_SECOND: u64 = 10;
+pub(crate) const PER_SECOND: u64 = 10;
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
+pub(crate) enum Level {
     /// Good to know.
     Info,
     /// Something does not work as it should; traffic goes on.
@@ -40,7 +40,7 @@ static RATE: Mutex<Rate> = Mutex::new(Rate { tokens: BURST, refilled_ns: 0, supp
 static SUPPRESSED: AtomicU64 = AtomicU64::new(0);
 
 /// Tells something. Beyond [`BURST`] and [`PER_SECOND`] notices are counted and the count is told later.
-pub fn tell(level: Level, message: &str) {
+pub(crate) fn tell(level: Level, message: &str) {
     let passed = RATE.lock().unwrap_or_else(PoisonError::into_inner).pass(sys::monotonic_ns());
     match passed {
         None => {
@@ -56,22 +56,22 @@ pub fn tell(level: Level, message: &str) {
 }
 
 /// Good to know.
-pub fn info(message: impl AsRef<str>) {
+pub(crate) fn info(message: impl AsRef<str>) {
     tell(Level::Info, message.as_ref());
 }
 
 /// Something does not work as it should.
-pub fn warn(message: impl AsRef<str>) {
+pub(crate) fn warn(message: impl AsRef<str>) {
     tell(Level::Warn, message.as_ref());
 }
 
 /// Something failed.
-pub fn error(message: impl AsRef<str>) {
+pub(crate) fn error(message: impl AsRef<str>) {
     tell(Level::Error, message.as_ref());
 }
 
 /// Notices that were not printed, since the start.
-pub fn suppressed() -> u64 {
+pub(crate) fn suppressed() -> u64 {
     SUPPRESSED.load(Ordering::Relaxed)
 }
 
@@ -82,7 +82,7 @@ fn print(level: Level, message: &str) {
     let _ = if stderr.is_terminal() {
         writeln!(stderr, "{} {:5} {message}", &time[11..19], level.word())
     } else {
-        writeln!(stderr, "{}", json!({ "time": time, "level": level.word(), "message": message }))
+        writeln!(stderr, r#"{{"time":"{time}","level":"{}","message":{}}}"#, level.word(), json!(message))
     };
 }
 

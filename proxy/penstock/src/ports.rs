@@ -11,7 +11,7 @@ use penstock_gate::spec::Address;
 ///
 /// # Errors
 /// A sentence for the user that names the address and says what to do.
-pub fn free(address: &Address, key: &str) -> Result<(), String> {
+pub(crate) fn free(address: &Address, key: &str) -> Result<(), String> {
     match address {
         Address::Tcp(addr) => match TcpListener::bind(addr) {
             Ok(_) => Ok(()),
@@ -25,7 +25,7 @@ pub fn free(address: &Address, key: &str) -> Result<(), String> {
 }
 
 /// Why an address cannot be listened on, and what to do.
-pub fn refused(address: &Address, key: &str, error: &io::Error) -> String {
+pub(crate) fn refused(address: &Address, key: &str, error: &io::Error) -> String {
     let at = shown(address);
     match (error.kind(), address) {
         (ErrorKind::AddrInUse, Address::Tcp(addr)) => format!(
@@ -48,7 +48,7 @@ pub fn refused(address: &Address, key: &str, error: &io::Error) -> String {
 }
 
 /// The address for people.
-pub fn shown(address: &Address) -> String {
+pub(crate) fn shown(address: &Address) -> String {
     match address {
         Address::Tcp(addr) => addr.to_string(),
         Address::Unix(path) => format!("unix:{}", path.display()),

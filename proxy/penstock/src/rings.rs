@@ -15,7 +15,7 @@ use crate::notices;
 const DRAIN_NICE: i32 = 5;
 
 /// The rings of this run.
-pub struct Rings {
+pub(crate) struct Rings {
     run: Run,
     capacity_bytes: u64,
     sync_every: Duration,
@@ -37,7 +37,7 @@ impl Rings {
     ///
     /// # Errors
     /// When the folder cannot be used.
-    pub fn begin(folder: &Path, capacity_bytes: u64, sync_every: Duration) -> anyhow::Result<Self> {
+    pub(crate) fn begin(folder: &Path, capacity_bytes: u64, sync_every: Duration) -> anyhow::Result<Self> {
         let run = Run::begin(folder)?;
         let options = DrainOptions {
             on_start: || sys::lower_priority(DRAIN_NICE),
@@ -56,7 +56,7 @@ impl Rings {
     }
 
     /// Number of the run.
-    pub fn run_number(&self) -> u64 {
+    pub(crate) fn run_number(&self) -> u64 {
         self.run.number()
     }
 
@@ -70,7 +70,7 @@ impl Rings {
 
     /// A ring for a worker; `None` (which is told) if there is no room for it. A worker that replaces another gets
     /// a ring with a number of its own: the dead one's may still be written if the worker was only asleep.
-    pub fn writer(&self, worker: usize) -> Option<RingWriter> {
+    pub(crate) fn writer(&self, worker: usize) -> Option<RingWriter> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         match self.run.create_ring(number, self.capacity_bytes, sys::wall_ns()) {
             Ok(ring) => {
@@ -92,7 +92,7 @@ impl Rings {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn keep_synced(&self) -> std::io::Result<()> {
+    pub(crate) fn keep_synced(&self) -> std::io::Result<()> {
         let mut made = self.made();
         made.sync = None;
         let mut failing = false;
@@ -107,12 +107,12 @@ impl Rings {
     }
 
     /// All rings of this run.
-    pub fn rings(&self) -> Vec<Ring> {
+    pub(crate) fn rings(&self) -> Vec<Ring> {
         self.made().rings.clone()
     }
 
     /// `on`, or how many workers record nothing.
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         match self.made().failed {
             0 => "on".to_owned(),
             failed => format!("{failed} workers record nothing: their rings could not be made"),
@@ -120,22 +120,22 @@ impl Rings {
     }
 
     /// Records dropped because a ring was full.
-    pub fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.made().rings.iter().map(Ring::dropped).sum()
     }
 
     /// The live windows; `None` after [`Rings::end`].
-    pub fn live(&self) -> Option<Live> {
+    pub(crate) fn live(&self) -> Option<Live> {
         self.drain().as_ref().map(DrainThread::live)
     }
 
     /// The text of a scrape.
-    pub fn metrics(&self) -> String {
+    pub(crate) fn metrics(&self) -> String {
         self.drain().as_ref().map(DrainThread::metrics).unwrap_or_default()
     }
 
     /// Drains what is left, writes it to disk and ends both threads.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         drop(self.drain().take());
         drop(self.made().sync.take());
     }

@@ -48,7 +48,7 @@ const REPLY_MAX: Duration = Duration::from_secs(1);
 const DESCRIPTORS_WANTED: u64 = 65_536;
 
 /// What the control side is told to do; the sender hears what came of it.
-pub enum Order {
+pub(crate) enum Order {
     /// Serve the configuration as it is now.
     Reload(Option<Sender<Reply>>),
     /// Finish and end; a second one ends at once.
@@ -85,7 +85,7 @@ impl From<ChangeError> for StartError {
 }
 
 /// Runs until drained.
-pub fn run(args: &RunArgs) -> ExitCode {
+pub(crate) fn run(args: &RunArgs) -> ExitCode {
     // Before anything that may take a while, so that a signal is never lost.
     let (orders, inbox) = bounded(ORDERS_MAX);
     let started = side::signals(orders.clone()).context("cannot handle signals").map_err(StartError::from);

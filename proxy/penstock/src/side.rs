@@ -37,7 +37,7 @@ fn spawn<F: Future<Output = ()>>(name: &str, make: impl FnOnce() -> F + Send + '
 ///
 /// # Errors
 /// When no thread or handler can be had.
-pub fn signals(orders: Sender<Order>) -> io::Result<()> {
+pub(crate) fn signals(orders: Sender<Order>) -> io::Result<()> {
     spawn("penstock-signal", move || async move {
         let handlers =
             (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
@@ -62,7 +62,7 @@ pub fn signals(orders: Sender<Order>) -> io::Result<()> {
 ///
 /// # Errors
 /// When no thread can be started.
-pub fn health_checks(gateway: Arc<Gateway>) -> io::Result<()> {
+pub(crate) fn health_checks(gateway: Arc<Gateway>) -> io::Result<()> {
     spawn("penstock-health", move || health::run(gateway.dataplane.clone(), notices::warn))
 }
 
@@ -70,7 +70,7 @@ pub fn health_checks(gateway: Arc<Gateway>) -> io::Result<()> {
 ///
 /// # Errors
 /// When no thread can be started.
-pub fn watch(gateway: Arc<Gateway>, orders: Sender<Order>) -> io::Result<()> {
+pub(crate) fn watch(gateway: Arc<Gateway>, orders: Sender<Order>) -> io::Result<()> {
     spawn("penstock-watch", move || async move {
         let mut watch = Watch::new(&gateway.fixed.source, &gateway.dataplane.served().snapshot);
         loop {
@@ -87,7 +87,7 @@ pub fn watch(gateway: Arc<Gateway>, orders: Sender<Order>) -> io::Result<()> {
 ///
 /// # Errors
 /// When it cannot be listened on; traffic does not need it.
-pub fn admin(gateway: Arc<Gateway>, address: &Address) -> io::Result<String> {
+pub(crate) fn admin(gateway: Arc<Gateway>, address: &Address) -> io::Result<String> {
     let (sender, bound) = std::sync::mpsc::sync_channel(1);
     let address = match address {
         Address::Tcp(addr) => Ok(*addr),
@@ -115,7 +115,7 @@ pub fn admin(gateway: Arc<Gateway>, address: &Address) -> io::Result<String> {
 ///
 /// # Errors
 /// When loopback has no free port.
-pub fn demo() -> io::Result<SocketAddr> {
+pub(crate) fn demo() -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;

@@ -8,7 +8,7 @@ use penstock_model::{
 };
 
 /// The file that is served when none is named.
-pub const DEFAULT_FILE: &str = "penstock.yaml";
+pub(crate) const DEFAULT_FILE: &str = "penstock.yaml";
 
 /// Stands in for the demo's values while only the shape of the defaults matters.
 const ANY_UPSTREAM: &str = "127.0.0.1:1";
@@ -16,7 +16,7 @@ const ANY_KEY: &str = "psk_demo_0123456789abcdef";
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     /// Files and folders.
     Files(Vec<PathBuf>),
     /// The embedded defaults, with the demo's values once they are known.
@@ -25,7 +25,7 @@ pub enum Source {
 
 /// What the embedded defaults need.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Demo {
+pub(crate) struct Demo {
     /// The upstream inside this process.
     pub upstream: SocketAddr,
     /// The key of the demo app.
@@ -34,7 +34,7 @@ pub struct Demo {
 
 impl Source {
     /// The named files; without any, `penstock.yaml` of this folder if it is there, else the defaults.
-    pub fn of(named: &[PathBuf]) -> Source {
+    pub(crate) fn of(named: &[PathBuf]) -> Source {
         if !named.is_empty() {
             Source::Files(named.to_vec())
         } else if Path::new(DEFAULT_FILE).exists() {
@@ -48,7 +48,7 @@ impl Source {
     ///
     /// # Errors
     /// Every problem at once.
-    pub fn check(&self) -> Result<Configuration, Vec<Problem>> {
+    pub(crate) fn check(&self) -> Result<Configuration, Vec<Problem>> {
         match self {
             Source::Files(paths) => penstock_model::check(paths, &Disk, &environment),
             Source::Defaults(demo) => {
@@ -68,12 +68,12 @@ impl Source {
     ///
     /// # Errors
     /// As [`Source::check`].
-    pub fn process(&self) -> Result<Process, Vec<Problem>> {
+    pub(crate) fn process(&self) -> Result<Process, Vec<Problem>> {
         process_of(&self.check()?)
     }
 
     /// For people.
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         match self {
             Source::Files(paths) => {
                 let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
@@ -90,7 +90,7 @@ impl Source {
 ///
 /// # Errors
 /// As [`Configuration::compile`].
-pub fn process_of(configuration: &Configuration) -> Result<Process, Vec<Problem>> {
+pub(crate) fn process_of(configuration: &Configuration) -> Result<Process, Vec<Problem>> {
     Ok(configuration.compile(0, &mut CountedIds::default(), &HashKeys::CheckOnly)?.process)
 }
 

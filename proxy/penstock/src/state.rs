@@ -10,7 +10,7 @@ use crate::gateway::Gateway;
 use crate::{notices, ports};
 
 /// The gateway as the admin address sees it.
-pub struct State(pub Arc<Gateway>);
+pub(crate) struct State(pub Arc<Gateway>);
 
 impl Source for State {
     fn readiness(&self) -> Readiness {
@@ -35,7 +35,7 @@ impl Source for State {
 }
 
 /// The state now.
-pub fn status(gateway: &Gateway) -> Status {
+pub(crate) fn status(gateway: &Gateway) -> Status {
     let now_ns = sys::monotonic_ns();
     let stats = gateway.dataplane.stats();
     let workers = stats.iter().enumerate().map(|(worker, stats)| WorkerStatus {

@@ -11,16 +11,16 @@ use penstock_gate::spec::PemSource;
 use crate::source::Source;
 
 /// How often it is looked.
-pub const LOOK: Duration = Duration::from_millis(100);
+pub(crate) const LOOK: Duration = Duration::from_millis(100);
 /// How long files must be quiet.
-pub const QUIET: Duration = Duration::from_millis(500);
+pub(crate) const QUIET: Duration = Duration::from_millis(500);
 
 /// What is seen of files.
 type Seen = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
 
 /// What has been seen and when it last changed.
 #[derive(Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     taken: Seen,
     latest: Seen,
     quiet_looks: u32,
@@ -28,13 +28,13 @@ pub struct Watch {
 
 impl Watch {
     /// Begins with what is there now.
-    pub fn new(source: &Source, snapshot: &Snapshot) -> Self {
+    pub(crate) fn new(source: &Source, snapshot: &Snapshot) -> Self {
         let seen = look(source, snapshot);
         Self { taken: seen.clone(), latest: seen, quiet_looks: 0 }
     }
 
     /// To be called every [`LOOK`]; true when there is a change that has been quiet for [`QUIET`].
-    pub fn changed(&mut self, source: &Source, snapshot: &Snapshot) -> bool {
+    pub(crate) fn changed(&mut self, source: &Source, snapshot: &Snapshot) -> bool {
         self.learn(look(source, snapshot))
     }
 

@@ -4,14 +4,18 @@ use penstock_model::Workers;
 
 /// Most workers of a process: each takes a seat at the node's counters, which has places for the workers of two
 /// processes (while one is replaced by the next).
-pub const WORKERS_MAX: usize = 60;
+pub(crate) const WORKERS_MAX: usize = 60;
 
 /// The CPU of each worker. `allowed` are the CPUs that this process may run on, `parallel` how many of them its
 /// quota is worth.
 ///
 /// # Errors
 /// When there are more workers than [`WORKERS_MAX`], or a core is named that this process may not run on.
-pub fn cpus(workers: &Workers, allowed: &[usize], parallel: usize) -> Result<Vec<Option<usize>>, String> {
+pub(crate) fn cpus(
+    workers: &Workers,
+    allowed: &[usize],
+    parallel: usize,
+) -> Result<Vec<Option<usize>>, String> {
     let cpus: Vec<Option<usize>> = match workers {
         Workers::Auto => allowed.iter().take(parallel.clamp(1, WORKERS_MAX)).copied().map(Some).collect(),
         Workers::Count(count) => {
@@ -41,7 +45,7 @@ fn too_many(count: usize) -> String {
 }
 
 /// For people: `cpus 0-3`, `not pinned`.
-pub fn shown(cpus: &[Option<usize>]) -> String {
+pub(crate) fn shown(cpus: &[Option<usize>]) -> String {
     let pinned: Vec<String> = cpus.iter().flatten().map(ToString::to_string).collect();
     match (cpus.len(), pinned.len()) {
         (1, 1) => format!("1 worker on cpu {}", pinned[0]),

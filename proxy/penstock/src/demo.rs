@@ -1,7 +1,6 @@
 //! The upstream of the embedded defaults: tells the caller what arrived, so that a newcomer sees what a gateway
 //! does to a request. Listens on loopback, on a port of its own.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,7 +13,7 @@ use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 
 /// Longest answer delay that a caller may ask for with `?delay_ms=`.
-pub const DELAY_MS_MAX: u64 = 5_000;
+pub(crate) const DELAY_MS_MAX: u64 = 5_000;
 
 #[derive(Deserialize, Default)]
 struct Wishes {
@@ -22,18 +21,8 @@ struct Wishes {
     status: Option<u16>,
 }
 
-/// Opens the demo upstream's socket.
-///
-/// # Errors
-/// When loopback has no free port.
-pub async fn listen() -> std::io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
-}
-
 /// Serves it for as long as the process lives.
-pub async fn serve(listener: TcpListener) {
+pub(crate) async fn serve(listener: TcpListener) {
     let app = Router::new().fallback(echo);
     axum::serve(listener, app).await.ok();
 }

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
 
 /// Checks under way at once.
-pub const CHECKS_MAX: usize = 64;
+pub(crate) const CHECKS_MAX: usize = 64;
 /// How often it is looked which checks are due.
 const LOOK: Duration = Duration::from_millis(100);
 /// Bytes of an answer's head that are read.
@@ -30,7 +30,7 @@ struct Watched {
 }
 
 /// Runs the checks for as long as the process lives. `told` hears of each target that changes sides.
-pub async fn run(dataplane: Arc<Dataplane>, told: impl Fn(String)) {
+pub(crate) async fn run(dataplane: Arc<Dataplane>, told: impl Fn(String)) {
     let mut watched: HashMap<Uid, Watched> = HashMap::new();
     let places = Arc::new(Semaphore::new(CHECKS_MAX));
     let (sender, mut results) = mpsc::channel::<(Uid, Result<(), String>)>(CHECKS_MAX);
@@ -38,7 +38,7 @@ pub async fn run(dataplane: Arc<Dataplane>, told: impl Fn(String)) {
     loop {
         round += 1;
         let served = dataplane.served();
-        for upstream in &served.snapshot.upstreams {
+        for upstream in served.snapshot.upstreams() {
             let Some(check) = &upstream.health else { continue };
             for target in &upstream.targets {
                 let state = watched.entry(target.uid).or_insert_with(|| Watched {
@@ -66,11 +66,9 @@ pub async fn run(dataplane: Arc<Dataplane>, told: impl Fn(String)) {
         }
         watched.retain(|_, state| state.seen == round);
         while let Ok((uid, result)) = results.try_recv() {
-            let found = served
-                .snapshot
-                .upstreams
-                .iter()
-                .find_map(|up| Some((up.health.as_ref()?, up.targets.iter().find(|target| target.uid == uid)?)));
+            let found = served.snapshot.upstreams().iter().find_map(|up| {
+                Some((up.health.as_ref()?, up.targets.iter().find(|target| target.uid == uid)?))
+            });
             let (Some((check, target)), Some(state)) = (found, watched.get_mut(&uid)) else { continue };
             if let Some(change) = state.learn(&result, check) {
                 dataplane.nodes().get(target).set_healthy(state.healthy);
@@ -106,7 +104,11 @@ impl Watched {
     }
 }
 
-async fn ask(target: &Target, addresses: &[std::net::SocketAddr], check: &ActiveHealth) -> Result<(), String> {
+async fn ask(
+    target: &Target,
+    addresses: &[std::net::SocketAddr],
+    check: &ActiveHealth,
+) -> Result<(), String> {
     if let TargetAddress::Unix(path) = &target.address {
         return over(unix(path).await?, "localhost", check).await;
     }
@@ -146,7 +148,9 @@ async fn over<S: AsyncRead + AsyncWrite + Unpin>(
         match parsed.map_err(|fault| fault.to_string())? {
             Parsed::Complete if (200..400).contains(&head.status) => return Ok(()),
             Parsed::Complete => return Err(format!("status {}", head.status)),
-            Parsed::Partial if n == 0 || buf.len() > HEAD_BYTES_MAX => return Err("no whole answer".to_owned()),
+            Parsed::Partial if n == 0 || buf.len() > HEAD_BYTES_MAX => {
+                return Err("no whole answer".to_owned());
+            }
             Parsed::Partial => {}
         }
     }

@@ -10,14 +10,14 @@ use penstock_dataplane::supervise::Dataplane;
 use penstock_gate::spec::TargetAddress;
 
 /// How often names are looked up again.
-pub const REFRESH: Duration = Duration::from_secs(10);
+pub(crate) const REFRESH: Duration = Duration::from_secs(10);
 /// How often one that has no address yet is tried.
-pub const RETRY: Duration = Duration::from_secs(1);
+pub(crate) const RETRY: Duration = Duration::from_secs(1);
 
 /// Looks up every name once and says which failed.
-pub fn resolve(dataplane: &Dataplane) -> Vec<String> {
+pub(crate) fn resolve(dataplane: &Dataplane) -> Vec<String> {
     let mut failed = Vec::new();
-    for upstream in &dataplane.served().snapshot.upstreams {
+    for upstream in dataplane.served().snapshot.upstreams() {
         for target in &upstream.targets {
             let TargetAddress::Dns(name, port) = &target.address else { continue };
             let node = dataplane.nodes().get(target);
@@ -41,7 +41,10 @@ pub fn resolve(dataplane: &Dataplane) -> Vec<String> {
 ///
 /// # Errors
 /// When no thread can be started.
-pub fn keep_fresh(dataplane: Arc<Dataplane>, told: impl Fn(String) + Send + 'static) -> std::io::Result<()> {
+pub(crate) fn keep_fresh(
+    dataplane: Arc<Dataplane>,
+    told: impl Fn(String) + Send + 'static,
+) -> std::io::Result<()> {
     thread::Builder::new().name("penstock-dns".into()).spawn(move || {
         let mut known: Vec<String> = Vec::new();
         loop {
@@ -49,6 +52,7 @@ pub fn keep_fresh(dataplane: Arc<Dataplane>, told: impl Fn(String) + Send + 'sta
             for name in failed.iter().filter(|name| !known.contains(name)) {
                 told(format!("a target's name cannot be resolved: {name}"));
             }
+            #[allow(clippy::disallowed_methods, reason = "a thread of its own that only waits")]
             thread::sleep(if failed.is_empty() { REFRESH } else { RETRY });
             known = failed;
         }

@@ -219,7 +219,13 @@ impl<'a> Call<'a> {
                     .map_or_else(|| Cow::Owned(format!("#{code}")), |verdict| Cow::Borrowed(verdict.name()));
                 let rules = record
                     .rules_of(stage)
-                    .map(|rule| crate::view::name_of(self.dictionary, EntryKind::Rule, rule))
+                    .map(|rule| {
+                        crate::view::name_of(
+                            self.dictionary,
+                            if stage == Stage::Limit { EntryKind::Limit } else { EntryKind::Rule },
+                            rule,
+                        )
+                    })
                     .collect();
                 (stage, verdict, rules, record.stage_ns[stage.code() as usize])
             })

@@ -36,8 +36,8 @@ pub fn decided(record: &mut CallRecord, plan: &CallPlan, took_ns: u64) {
             gate::Outcome::Changed => Verdict::Changed,
             gate::Outcome::Refused => Verdict::Refused,
         };
-        // That the route's own id spoke is told by the record's `route`.
-        let rule = if matches!(to, Stage::Limit | Stage::Identify | Stage::Authorise) { rule.0 } else { 0 };
+        // Route, credential and subscription are told by fields of their own; which limit spoke is not.
+        let rule = if to == Stage::Limit { rule.0 } else { 0 };
         record.stage(to, verdict, rule, 0);
     }
     let caller = &plan.caller;

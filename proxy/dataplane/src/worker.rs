@@ -363,7 +363,7 @@ impl Worker {
     fn sweep(&self, now_ns: u64) {
         self.stats.heartbeat_ns.store(now_ns, Ordering::Relaxed);
         if let Some(ring) = self.ring.borrow_mut().as_mut() {
-            ring.heartbeat(now_ns);
+            ring.heartbeat(self.wall_ns(now_ns));
         }
         for upstream in self.upstreams.borrow().values() {
             upstream.sweep(now_ns);

@@ -19,7 +19,7 @@ use penstock_gate::spec::{self, CallerSet, HASH_KEYS_MAX, HashKey, Id, Spec, Uid
 use crate::check::resolve;
 use crate::configuration::Configuration;
 use crate::grammar::listener::{ClientMode, Listener, TlsVersion};
-use crate::grammar::{AccessLog, LogFormat, RequestId};
+use crate::grammar::{AccessLog, LogFormat, RecordedCalls, RequestId};
 use crate::inherit::DEFAULT_OWNER;
 use crate::place::{At, Pos};
 use crate::problem::{Problem, Problems};
@@ -124,6 +124,10 @@ pub struct Process {
     pub ring_bytes: u64,
     /// How often a ring's pages are asked to go to disk.
     pub ring_sync: Duration,
+    /// Folder of the rings, if it is not `rings` in the data folder.
+    pub ring_dir: Option<PathBuf>,
+    /// Whether calls are recorded at all.
+    pub records_calls: bool,
     /// Where the access log goes.
     pub access_log: AccessLog,
     /// Form of the access log.
@@ -209,6 +213,8 @@ impl Configuration {
             workers: file.workers.value.clone(),
             ring_bytes: file.rings.size.value.0,
             ring_sync: file.rings.sync.value.0,
+            ring_dir: file.rings.dir.as_ref().map(|dir| dir.value.0.clone()),
+            records_calls: file.rings.calls.value == RecordedCalls::All,
             access_log: file.log.access.value,
             access_log_format: file.log.format.value,
             access_log_sample_percent: file.log.sample.value.0,

@@ -87,6 +87,21 @@ object! {
         default size: Size<1_048_576, 68_719_476_736> = "64MiB",
         /// How often the pages are asked to go to disk.
         default sync: Span<10, 3_600_000> = "1s",
+        /// Folder of the rings, relative to the working directory. One on a tmpfs costs the workers no write-back
+        /// faults, and forgets at a power cut what was not drained.
+        optional dir: FilePath = "`rings` in the data folder",
+        /// Which calls are recorded.
+        default calls: RecordedCalls = "all",
+    }
+}
+
+choice! {
+    /// Which calls are recorded.
+    RecordedCalls {
+        /// every call, also those that were refused
+        All = "all",
+        /// none: there are no rings, no live windows and no access log
+        None = "none",
     }
 }
 

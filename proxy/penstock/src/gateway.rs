@@ -228,7 +228,11 @@ fn restart_needed(before: &Process, after: &Process) -> Vec<&'static str> {
     compare("admin", before.admin != after.admin);
     compare("data_dir", before.data_dir != after.data_dir);
     compare("workers", before.workers != after.workers);
-    compare("rings", (before.ring_bytes, before.ring_sync) != (after.ring_bytes, after.ring_sync));
+    compare(
+        "rings",
+        (before.ring_bytes, before.ring_sync, &before.ring_dir, before.records_calls)
+            != (after.ring_bytes, after.ring_sync, &after.ring_dir, after.records_calls),
+    );
     compare(
         "log",
         (before.access_log, before.access_log_format, before.access_log_sample_percent)

@@ -132,7 +132,9 @@ fn start(args: &RunArgs, orders: &Sender<Order>) -> Result<Running, StartError> 
         Ok((rings, names)) => (Ok(Arc::new(rings)), names),
         Err(error) => {
             let why = format!("{error:#}");
-            notices::error(format!("calls are not recorded: {why}"));
+            if process.records_calls {
+                notices::error(format!("calls are not recorded: {why}"));
+            }
             (Err(why), Names::new(None).context("cannot count ids")?)
         }
     };
@@ -191,9 +193,15 @@ fn listen_error(error: SuperviseError) -> StartError {
     StartError::Other(error.into())
 }
 
+/// Where the rings are.
+fn ring_folder(data_dir: &std::path::Path, process: &Process) -> std::path::PathBuf {
+    process.ring_dir.clone().unwrap_or_else(|| data_dir.join(RINGS_FOLDER))
+}
+
 /// The rings of this run, and the names that stand in their dictionary.
 fn rings(data_dir: &std::path::Path, process: &Process) -> anyhow::Result<(Rings, Names)> {
-    let folder = data_dir.join(RINGS_FOLDER);
+    anyhow::ensure!(process.records_calls, "switched off (rings.calls: none)");
+    let folder = ring_folder(data_dir, process);
     let rings = Rings::begin(&folder, process.ring_bytes, process.ring_sync)?;
     let names = Names::new(Some(DictionaryWriter::open(&folder)?))?;
     Ok((rings, names))
@@ -258,7 +266,7 @@ fn beside(
 
 fn access_log(gateway: &Gateway) -> Option<AccessLogThread> {
     let rings = gateway.fixed.rings.as_ref().ok()?;
-    let folder = gateway.data_dir().join(RINGS_FOLDER);
+    let folder = ring_folder(gateway.data_dir(), &gateway.fixed.process);
     match AccessLogThread::start(&gateway.fixed.process, rings.clone(), &folder) {
         Ok(log) => log,
         Err(error) => {

@@ -33,12 +33,15 @@ pub(crate) enum Event<'a> {
     Lapped,
 }
 
-/// The rings' folder of a data directory, or an error that says what is missing.
+/// The rings' folder of a data directory (or that folder itself), or an error that says what is missing.
 pub(crate) fn folder(data_dir: &Path) -> Result<PathBuf> {
     if !data_dir.is_dir() {
         bail!("{}: no such data directory (--data-dir names the gateway's data_dir)", data_dir.display());
     }
     let folder = data_dir.join(RINGS_FOLDER);
+    if !folder.is_dir() && ring_files(data_dir).is_ok_and(|files| !files.is_empty()) {
+        return Ok(data_dir.to_owned()); // a folder of its own, as `rings.dir` makes it
+    }
     if !folder.is_dir() {
         bail!("{}: no rings: no gateway has run with this data directory", folder.display());
     }

@@ -9,11 +9,15 @@ use monoio::buf::{IoBuf, IoBufMut};
 
 /// Bytes of a small buffer: a usual head, or a small message whole. 64 of them fit a core's L2.
 pub const SMALL: usize = 4 * 1024;
-/// Bytes of a large buffer: a head of the largest size allowed, or a piece of a streamed body.
-pub const LARGE: usize = 64 * 1024;
+/// Bytes of a large buffer: a head of the largest size allowed, or a piece of a streamed body. A body of 64 KiB
+/// fits with its head and [`HEADROOM`].
+pub const LARGE: usize = 68 * 1024;
+/// Room that is kept in front of an upstream's answer, so that the client's head, which is a little longer than the
+/// upstream's, can be put before the body in place.
+pub const HEADROOM: usize = 512;
 /// Small buffers that a worker keeps for reuse (16 MiB at most).
 pub const SMALL_KEPT_MAX: usize = 4096;
-/// Large buffers that a worker keeps for reuse (8 MiB at most).
+/// Large buffers that a worker keeps for reuse (9 MiB at most).
 pub const LARGE_KEPT_MAX: usize = 128;
 
 /// A buffer of fixed capacity with a readable window `head..tail`; reads append at `tail`.
@@ -75,6 +79,21 @@ impl Buf {
     pub fn truncate(&mut self, n: usize) {
         assert!(n <= self.len(), "truncate past the window");
         self.tail = self.head + n;
+    }
+
+    /// Keeps the first `n` bytes of an empty buffer free, for [`Buf::prepend`].
+    pub fn reserve_front(&mut self, n: usize) {
+        assert!(self.is_empty() && n <= self.mem.len(), "reserve in an empty buffer");
+        self.head = n;
+        self.tail = n;
+    }
+
+    /// Puts `data` before the readable bytes if there is room for it.
+    pub fn prepend(&mut self, data: &[u8]) -> bool {
+        let Some(start) = self.head.checked_sub(data.len()) else { return false };
+        self.mem[start..self.head].copy_from_slice(data);
+        self.head = start;
+        true
     }
 
     /// Hides all but the first `n` readable bytes until [`Buf::unhide`], so that a part can be written.
@@ -243,6 +262,16 @@ mod tests {
         buf.consume(2);
         buf.unhide();
         assert_eq!((buf.len(), buf.room()), (0, 8));
+    }
+
+    #[test]
+    fn what_goes_before_needs_room_there() {
+        let mut buf = Buf::with_capacity(16);
+        buf.reserve_front(4);
+        buf.push(b"HEADbody");
+        buf.consume(4);
+        assert!(buf.prepend(b"longhead") && buf.bytes() == b"longheadbody");
+        assert!(!buf.prepend(b"x"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use penstock_http::write;
 use penstock_http::{Asked, BodyFraming, ChunkWriter, Code, HeadLimits, Parsed, ResponseHead, Version};
 use penstock_ring::CallStrings;
 
-use crate::buf::{Buf, LARGE};
+use crate::buf::{Buf, HEADROOM, LARGE, SMALL};
 use crate::call::{Call, micros32};
 use crate::deadline::{Action, Timer};
 use crate::port::ReadPort;
@@ -30,6 +30,8 @@ pub struct Done {
     pub upstream_clean: bool,
     /// The client's connection may carry another request.
     pub client_keeps: bool,
+    /// The answer did not fit a small buffer.
+    pub large: bool,
 }
 
 /// An answer that did not.
@@ -141,7 +143,11 @@ impl Downlink<'_> {
         if self.reader.is_posted() {
             debug_assert!(buf.is_empty(), "a pooled read holds its own buffer");
         } else {
-            self.reader.post(if buf.capacity() == 0 { self.worker.bufs.small() } else { buf });
+            if buf.capacity() == 0 {
+                buf = self.worker.bufs.small();
+                buf.reserve_front(HEADROOM);
+            }
+            self.reader.post(buf);
         }
         if self.shape.expects_continue && !*continued {
             let reader = &mut *self.reader;
@@ -229,7 +235,7 @@ impl Downlink<'_> {
                 let upstream_clean =
                     self.head.keep_alive && self.head.framing != BodyFraming::UntilClose && buf.is_empty();
                 self.worker.bufs.put(buf);
-                return Ok(Done { upstream_clean, client_keeps });
+                return Ok(Done { upstream_clean, client_keeps, large: self.is_large() });
             }
             if head_left {
                 buf = self.pass(buf, 0, &mut head_left, false).await?;
@@ -247,7 +253,7 @@ impl Downlink<'_> {
                     } else {
                         self.publish(sys::monotonic_ns());
                     }
-                    return Ok(Done { upstream_clean: false, client_keeps });
+                    return Ok(Done { upstream_clean: false, client_keeps, large: false });
                 }
             }
         }
@@ -308,7 +314,14 @@ impl Downlink<'_> {
         if last {
             self.publish(now_ns);
         }
-        let result = if head_len > 0 && head_len + n <= LARGE {
+        let result = if head_len > 0 && buf.prepend(self.out) {
+            *head_left = false;
+            self.out.clear();
+            self.arm_write(now_ns);
+            let (result, back) = self.writer.write(buf, head_len + n).await;
+            buf = back;
+            result.map_err(|_| self.client_lost())
+        } else if head_len > 0 && head_len + n <= LARGE {
             let out = self.worker.bufs.filled(&[self.out, &buf.bytes()[..n]]);
             *head_left = false;
             self.out.clear();
@@ -331,6 +344,10 @@ impl Downlink<'_> {
             self.call.sent_last(self.worker, now_ns, gone, self.call.record.bytes_out);
         }
         result.map(|()| buf)
+    }
+
+    fn is_large(&self) -> bool {
+        self.call.record.upstream_bytes_in > (SMALL - HEADROOM) as u64
     }
 
     fn publish(&mut self, now_ns: u64) {

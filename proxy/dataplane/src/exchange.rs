@@ -464,7 +464,7 @@ impl Attempting<'_> {
         &self,
         client: &mut Client,
         scratch: &mut Scratch,
-        connection: Connection,
+        mut connection: Connection,
         target: &Target,
         ended: Ended,
         ended_ns: u64,
@@ -473,6 +473,7 @@ impl Attempting<'_> {
         let sent = scratch.call.counters.sent.get();
         let (code, begun, heard) = match ended {
             Ended::Answered(Ok(done)) => {
+                connection.answers_large = done.large;
                 if done.upstream_clean && sent {
                     target.release(connection, &worker.bufs, ended_ns);
                 } else {

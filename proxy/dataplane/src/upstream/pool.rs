@@ -6,12 +6,15 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use crate::buf::BufPool;
+use crate::buf::{BufPool, HEADROOM};
 use crate::stream::Stream;
 use crate::upstream::node::OpenPlace;
 
 /// Requests of one worker that may wait for a connection to one target.
 pub const WAITERS_MAX: usize = 1024;
+
+/// Idle connections of one pool that may wait with a large buffer, because their last answer was large.
+pub const LARGE_IDLE_MAX: u32 = 16;
 
 /// A connection to a target, with no request on it or with exactly one.
 pub struct Connection {
@@ -19,6 +22,9 @@ pub struct Connection {
     pub stream: Stream,
     /// Requests that it has carried.
     pub requests: u64,
+    /// Its last answer did not fit a small buffer; the next may not either.
+    pub answers_large: bool,
+    holds_large: bool,
     /// When it became idle, monotonic.
     idle_since_ns: u64,
     _place: OpenPlace,
@@ -27,7 +33,14 @@ pub struct Connection {
 impl Connection {
     /// A new connection that holds a place under the target's cap.
     pub fn new(stream: Stream, place: OpenPlace) -> Self {
-        Self { stream, requests: 0, idle_since_ns: 0, _place: place }
+        Self {
+            stream,
+            requests: 0,
+            answers_large: false,
+            holds_large: false,
+            idle_since_ns: 0,
+            _place: place,
+        }
     }
 
     /// Whether nothing has come from the peer since its last answer. One poll of the posted read, no syscall
@@ -72,6 +85,7 @@ impl Waiter {
 pub struct Pool {
     idle: RefCell<Vec<Connection>>,
     waiters: RefCell<VecDeque<Rc<Waiter>>>,
+    large_idle: Cell<u32>,
 }
 
 impl Pool {
@@ -79,6 +93,7 @@ impl Pool {
     pub fn take(&self) -> Option<Connection> {
         loop {
             let mut connection = self.idle.borrow_mut().pop()?;
+            self.leaves_idle(&mut connection);
             if connection.is_quiet() {
                 return Some(connection);
             }
@@ -88,7 +103,11 @@ impl Pool {
     /// Gives a clean connection back: to the one who waits longest, else to the idle ones.
     pub fn put(&self, mut connection: Connection, bufs: &BufPool, now_ns: u64) {
         if !connection.stream.reader.is_posted() {
-            connection.stream.reader.post(bufs.small());
+            let large = connection.answers_large && self.large_idle.get() < LARGE_IDLE_MAX;
+            let mut buf = if large { bufs.large() } else { bufs.small() };
+            buf.reserve_front(HEADROOM);
+            connection.stream.reader.post(buf);
+            connection.holds_large = large;
         }
         connection.stream.read_timer.disarm();
         connection.idle_since_ns = now_ns;
@@ -100,7 +119,16 @@ impl Pool {
             waiter.wake();
             return;
         }
+        if connection.holds_large {
+            self.large_idle.set(self.large_idle.get() + 1);
+        }
         self.idle.borrow_mut().push(connection);
+    }
+
+    fn leaves_idle(&self, connection: &mut Connection) {
+        if std::mem::take(&mut connection.holds_large) {
+            self.large_idle.set(self.large_idle.get() - 1);
+        }
     }
 
     /// A connection was closed: whoever waits longest may try to open one.
@@ -128,7 +156,13 @@ impl Pool {
     /// Closes the idle connections that are dead or were idle since before `before_ns`.
     pub fn sweep(&self, before_ns: u64) {
         let mut kept = std::mem::take(&mut *self.idle.borrow_mut());
-        kept.retain_mut(|connection| connection.idle_since_ns >= before_ns && connection.is_quiet());
+        kept.retain_mut(|connection| {
+            let stays = connection.idle_since_ns >= before_ns && connection.is_quiet();
+            if !stays {
+                self.leaves_idle(connection);
+            }
+            stays
+        });
         let mut idle = self.idle.borrow_mut();
         kept.append(&mut idle);
         *idle = kept;

@@ -169,6 +169,10 @@ async fn requests(worker: &Rc<Worker>, client: &mut Client, scratch: &mut Scratc
         match after {
             After::Next => {}
             After::Close => return Phase::Closed,
+            After::Finish => {
+                farewell(client).await;
+                return Phase::Closed;
+            }
             After::Linger => {
                 linger(worker, client).await;
                 return Phase::Closed;
@@ -242,10 +246,17 @@ async fn read_head(worker: &Worker, client: &mut Client, head: &mut RequestHead)
     }
 }
 
+/// Ends our side of TLS, if there is any.
+async fn farewell(client: &mut Client) {
+    if client.peer.tls.is_some() {
+        client.stream.write_timer.arm(sys::monotonic_ns() + LINGER_NS, Action::Shutdown(Side::Both));
+        client.stream.writer.finish().await.ok();
+    }
+}
+
 /// Reads what the client still sends after its last answer, so that the answer reaches it.
 async fn linger(worker: &Worker, client: &mut Client) {
-    client.stream.write_timer.arm(sys::monotonic_ns() + LINGER_NS, Action::Shutdown(Side::Both));
-    client.stream.writer.finish().await.ok();
+    farewell(client).await;
     client.stream.shutdown(Side::Write);
     client.stream.read_timer.arm(sys::monotonic_ns() + LINGER_NS, Action::Shutdown(Side::Both));
     let mut left = LINGER_BYTES_MAX;

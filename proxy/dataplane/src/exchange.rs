@@ -34,6 +34,8 @@ pub enum After {
     Next,
     /// It is closed.
     Close,
+    /// It is closed, with the farewell that TLS owes.
+    Finish,
     /// It is closed once the client has had time to read the answer.
     Linger,
 }
@@ -479,8 +481,12 @@ impl Attempting<'_> {
                 } else {
                     target.discard(connection);
                 }
-                let after = if done.client_keeps && sent { After::Next } else { After::Linger };
-                return Try::After(after);
+                return Try::After(match (done.client_keeps, sent) {
+                    (true, true) => After::Next,
+                    // The client said that nothing follows, so no byte of its can turn the close into a reset.
+                    (false, true) if !scratch.head.keep_alive && client.pending.is_empty() => After::Finish,
+                    _ => After::Linger,
+                });
             }
             Ended::Answered(Err(failed)) => {
                 (failed.code, failed.begun, failed.heard && failed.status.is_none())

@@ -42,7 +42,7 @@ async fn serve(address: SocketAddr, tls: ServerTls, body: usize) -> std::io::Res
     let answer: Rc<[u8]> = answer.into();
     loop {
         let (socket, _) = listener.accept().await?;
-        let stream = Stream::tcp(socket, &wheel, false);
+        let stream = Stream::tcp(socket, &wheel);
         let (tls, bufs, answer) = (tls.clone(), bufs.clone(), answer.clone());
         monoio::spawn(async move {
             // A connection that breaks is of no interest here.

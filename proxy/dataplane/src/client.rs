@@ -96,6 +96,8 @@ pub struct Client {
     pub peer: Peer,
     /// Requests begun on it.
     pub requests: u64,
+    /// When it was accepted, monotonic ns.
+    pub opened_ns: u64,
     /// When the first byte of the request at hand came, monotonic ns; 0 before that.
     pub began_ns: u64,
 }
@@ -125,8 +127,8 @@ pub async fn serve(worker: Rc<Worker>, mut client: Client) {
             Phase::Parked => {}
         }
         let timeouts = client.peer.listener.timeouts;
-        let patience = if client.requests == 0 { timeouts.head } else { timeouts.keepalive };
-        let until_ns = sys::monotonic_ns() + (patience.as_nanos() as u64).saturating_sub(IDLE_RELEASE_NS);
+        let keepalive_ns = timeouts.keepalive.as_nanos() as u64;
+        let until_ns = sys::monotonic_ns() + keepalive_ns.saturating_sub(IDLE_RELEASE_NS);
         client.stream.read_timer.arm(until_ns, Action::Shutdown(Side::Both));
         let reader = &mut client.stream.reader;
         reader.post(Buf::with_capacity(PARKED_BYTES));
@@ -207,6 +209,10 @@ async fn read_head(worker: &Worker, client: &mut Client, head: &mut RequestHead)
             client.stream.read_timer.arm(until_ns, Action::Shutdown(Side::Read));
         } else if worker.closing_idle.get() {
             return Head::Ended;
+        } else if client.requests == 0 {
+            // A connection that has brought nothing yet is not worth parking; it ends with its first head's time.
+            let until_ns = client.opened_ns + timeouts.head.as_nanos() as u64;
+            client.stream.read_timer.arm(until_ns, Action::Shutdown(Side::Both));
         } else if idle_until_ns == 0 {
             let keepalive_ns = timeouts.keepalive.as_nanos() as u64;
             idle_until_ns = sys::tick_ns() + IDLE_RELEASE_NS.min(keepalive_ns);
@@ -218,19 +224,22 @@ async fn read_head(worker: &Worker, client: &mut Client, head: &mut RequestHead)
             reader.post(if pending.capacity() == 0 { worker.bufs.small() } else { pending });
         }
         let mut cancelled = false;
-        let (result, buf) = poll_fn(|cx| {
+        let read = poll_fn(|cx| {
             if let Poll::Ready(read) = reader.poll_read(cx) {
-                return Poll::Ready(read);
+                return Poll::Ready(Some(read));
             }
-            let leaves = client.began_ns == 0 && (read_timer.fired() || worker.closing_idle.get());
-            if leaves && !cancelled {
+            let (closing, idle) = (worker.closing_idle.get(), client.began_ns == 0);
+            if idle && closing && client.requests == 0 {
+                return Poll::Ready(None); // nothing has come, and nothing is waited for any more
+            }
+            if idle && client.requests > 0 && (closing || read_timer.fired()) && !cancelled {
                 cancelled = true;
                 reader.cancel();
-                return reader.poll_read(cx);
+                return reader.poll_read(cx).map(Some);
             }
             Poll::Pending
-        })
-        .await;
+        });
+        let Some((result, buf)) = read.await else { return Head::Ended };
         client.pending = buf;
         match result {
             Ok(0) if client.pending.is_empty() => return Head::Ended,

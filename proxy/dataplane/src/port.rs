@@ -24,7 +24,11 @@ pub trait ReadPort {
     /// Asks the posted read. After `Ready` none is posted.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<ReadResult>;
 
-    /// Asks the posted read to end soon; it must still be awaited, and gives the bytes that raced with the
+    /// From the next post on, reads may be cancelled. Costs each of them an entry in a small set (about 50 ns), so
+    /// a connection that carries one request does without.
+    fn allow_cancel(&mut self);
+
+    /// Asks the posted read to end soon, if that was allowed before it was posted; it must still be awaited, and gives the bytes that raced with the
     /// cancellation. Costs an allocation and two ring entries: not for a request's way.
     fn cancel(&mut self);
 }
@@ -47,46 +51,29 @@ struct SocketPort<H, F> {
     posted: Pin<Box<Option<F>>>,
 }
 
-/// The read port of a socket half. Two allocations, for the life of the socket. Only a `cancelable` port obeys
-/// [`ReadPort::cancel`]; it costs each read an entry in a small set (about 50 ns).
-pub fn socket_port<H>(half: H, cancelable: bool) -> Box<dyn ReadPort>
+/// The read port of a socket half. Two allocations, for the life of the socket.
+pub fn socket_port<H>(half: H) -> Box<dyn ReadPort>
 where
     H: AsyncReadRent + CancelableAsyncReadRent + 'static,
 {
-    fn build<H, F>(
-        half: H,
-        cancelable: bool,
-        start: fn(H, Buf, Option<CancelHandle>) -> F,
-    ) -> Box<dyn ReadPort>
+    fn build<H, F>(half: H, start: fn(H, Buf, Option<CancelHandle>) -> F) -> Box<dyn ReadPort>
     where
         H: 'static,
         F: Future<Output = (io::Result<usize>, Buf, H)> + 'static,
     {
-        let canceller = cancelable.then(Canceller::new);
-        Box::new(SocketPort { half: Some(half), canceller, start, posted: Box::pin(None) })
+        Box::new(SocketPort { half: Some(half), canceller: None, start, posted: Box::pin(None) })
     }
-    // Two futures, so that each is as small as it can be: they are moved into place for every read.
-    if cancelable { build(half, true, cancelable_read_once::<H>) } else { build(half, false, read_once::<H>) }
+    build(half, read_once::<H>)
 }
 
-async fn read_once<H>(mut half: H, buf: Buf, _: Option<CancelHandle>) -> (io::Result<usize>, Buf, H)
+async fn read_once<H>(mut half: H, buf: Buf, cancel: Option<CancelHandle>) -> (io::Result<usize>, Buf, H)
 where
-    H: AsyncReadRent,
+    H: AsyncReadRent + CancelableAsyncReadRent,
 {
-    let (result, buf) = half.read(buf).await;
-    (result, buf, half)
-}
-
-async fn cancelable_read_once<H>(
-    mut half: H,
-    buf: Buf,
-    cancel: Option<CancelHandle>,
-) -> (io::Result<usize>, Buf, H)
-where
-    H: CancelableAsyncReadRent,
-{
-    let handle = cancel.expect("a cancelable port has a canceller");
-    let (result, buf) = half.cancelable_read(buf, handle).await;
+    let (result, buf) = match cancel {
+        None => half.read(buf).await,
+        Some(handle) => half.cancelable_read(buf, handle).await,
+    };
     (result, buf, half)
 }
 
@@ -114,6 +101,10 @@ where
                 Poll::Ready((result, buf))
             }
         }
+    }
+
+    fn allow_cancel(&mut self) {
+        self.canceller.get_or_insert_default();
     }
 
     fn cancel(&mut self) {

@@ -95,18 +95,18 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Takes a TCP socket. Only a `cancelable` one can give up a posted read and stay usable.
-    pub fn tcp(stream: TcpStream, wheel: &Rc<Wheel>, cancelable: bool) -> Self {
+    /// Takes a TCP socket.
+    pub fn tcp(stream: TcpStream, wheel: &Rc<Wheel>) -> Self {
         let fd = stream.as_raw_fd();
         let (read, write) = stream.into_split();
-        Self::new(fd, wheel, socket_port(read, cancelable), Writer::Tcp(write))
+        Self::new(fd, wheel, socket_port(read), Writer::Tcp(write))
     }
 
     /// Takes a Unix socket.
-    pub fn unix(stream: UnixStream, wheel: &Rc<Wheel>, cancelable: bool) -> Self {
+    pub fn unix(stream: UnixStream, wheel: &Rc<Wheel>) -> Self {
         let fd = stream.as_raw_fd();
         let (read, write) = stream.into_split();
-        Self::new(fd, wheel, socket_port(read, cancelable), Writer::Unix(write))
+        Self::new(fd, wheel, socket_port(read), Writer::Unix(write))
     }
 
     fn new(fd: RawFd, wheel: &Rc<Wheel>, reader: Box<dyn ReadPort>, writer: Writer) -> Self {

@@ -395,7 +395,7 @@ impl Worker {
         while !self.closing_idle.get() {
             match socket.accept().await {
                 Ok((stream, addr)) => {
-                    let stream = Stream::tcp(stream, &self.wheel, true);
+                    let stream = Stream::tcp(stream, &self.wheel);
                     self.clone().admit(stream, Some(addr), listener.clone());
                 }
                 Err(error) if self.may_accept_again(&error).await => {}
@@ -408,7 +408,7 @@ impl Worker {
         while !self.closing_idle.get() {
             match socket.accept().await {
                 Ok((stream, _)) => {
-                    let stream = Stream::unix(stream, &self.wheel, true);
+                    let stream = Stream::unix(stream, &self.wheel);
                     self.clone().admit(stream, None, listener.clone());
                 }
                 Err(error) if self.may_accept_again(&error).await => {}
@@ -460,7 +460,14 @@ impl Worker {
             },
         };
         let peer = Peer { addr, listener, tls };
-        let client = Client { stream, pending: Buf::default(), peer, requests: 0, began_ns: 0 };
+        let client = Client {
+            stream,
+            pending: Buf::default(),
+            peer,
+            requests: 0,
+            opened_ns: sys::monotonic_ns(),
+            began_ns: 0,
+        };
         client::serve(self, client).await;
     }
 

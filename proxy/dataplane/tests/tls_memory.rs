@@ -77,7 +77,7 @@ async fn connected(
     let (a, b) = std::os::unix::net::UnixStream::pair().unwrap();
     let stream = |s: std::os::unix::net::UnixStream| {
         s.set_nonblocking(true).unwrap();
-        Stream::unix(UnixStream::from_std(s).unwrap(), wheel, false)
+        Stream::unix(UnixStream::from_std(s).unwrap(), wheel)
     };
     let (a, b) = (stream(a), stream(b));
     let call = async {

@@ -305,6 +305,10 @@ impl ReadPort for TlsPort {
         }
     }
 
+    fn allow_cancel(&mut self) {
+        self.inner.allow_cancel();
+    }
+
     fn cancel(&mut self) {
         self.cancelled = self.posted;
         self.inner.cancel();

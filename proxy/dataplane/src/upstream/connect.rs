@@ -53,13 +53,13 @@ impl Connector {
             TargetAddress::Unix(path) => {
                 let path = path.clone();
                 let opened = within(limit, place, async move { UnixStream::connect(path).await }).await?;
-                Ok((Stream::unix(opened.0, wheel, false), opened.1))
+                Ok((Stream::unix(opened.0, wheel), opened.1))
             }
             TargetAddress::Ip(_) | TargetAddress::Dns(..) => {
                 let addr = self.next_address(node).ok_or(ConnectError::Unresolved)?;
                 let (stream, place) = within(limit, place, TcpStream::connect_addr(addr)).await?;
                 sys::set_nodelay(std::os::fd::AsRawFd::as_raw_fd(&stream));
-                Ok((Stream::tcp(stream, wheel, false), place))
+                Ok((Stream::tcp(stream, wheel), place))
             }
         }
     }

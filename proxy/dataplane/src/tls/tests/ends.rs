@@ -110,7 +110,7 @@ pub(super) fn pair() -> (Stream, Stream, Rc<TlsBufs>) {
     let wheel = Wheel::new(0);
     let stream = |s: std::os::unix::net::UnixStream| {
         s.set_nonblocking(true).unwrap();
-        Stream::unix(UnixStream::from_std(s).unwrap(), &wheel, true)
+        Stream::unix(UnixStream::from_std(s).unwrap(), &wheel)
     };
     (stream(a), stream(b), TlsBufs::new(Rc::default()))
 }

@@ -236,6 +236,7 @@ fn records_without_data_are_bounded() {
 #[test]
 fn a_read_can_be_cancelled_and_the_connection_used_on() {
     with_ends(|mut served, mut called, _| async move {
+        served.reader.allow_cancel();
         for round in 0..3 {
             served.reader.post(Buf::with_capacity(SMALL));
             let pending = poll_fn(|cx| Poll::Ready(served.reader.poll_read(cx).is_pending())).await;

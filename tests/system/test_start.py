@@ -1,5 +1,6 @@
 """Starting: the demo as pasted, messages for what goes wrong, files and modes of the data directory."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -8,7 +9,7 @@ import stat
 import subprocess
 import tempfile
 
-from harness import BASIC, Gateway, Skip, binary, command, free_ports, upstream
+from harness import BASIC, Gateway, Skip, binary, command, request, upstream, wait_for
 
 # The demo listens on fixed ports; in a network of its own they are free.
 IN_OWN_NETWORK = r"""
@@ -77,8 +78,6 @@ def test_a_taken_admin_port_does_not_stop_traffic():
             taken.bind(("127.0.0.1", gateway.admin))
             taken.listen()
             gateway.start(ready=False)
-            from harness import request, wait_for
-
             def answers():
                 try:
                     return request(gateway.port, "/open/x")[0] == 200
@@ -131,8 +130,6 @@ def test_check_tells_every_error_with_its_place():
 
 def test_init_check_schema_and_hash():
     """The file that init writes is good; the schema is JSON; a hash stands for its key in a file."""
-    import json
-
     folder = pathlib.Path(tempfile.mkdtemp(prefix="penstock-system-"))
     try:
         run = lambda *args, **more: command(binary("penstock"), *args, cwd=folder, **more)

@@ -144,7 +144,7 @@ impl Log {
 /// Whether a call is logged: a fixed share, spread evenly, and every error.
 fn sampled(sequence: u64, status: u16, percent: u8) -> bool {
     // Steps of the golden ratio visit all hundredths evenly, whatever the pattern of the calls.
-    let hundredth = (sequence.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) * 100 >> 32;
+    let hundredth = ((sequence.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) * 100) >> 32;
     status >= ERROR_STATUS || hundredth < u64::from(percent)
 }
 

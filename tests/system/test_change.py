@@ -50,7 +50,7 @@ def test_reload_under_load_by_command_and_signal():
 def test_a_bad_change_is_refused_whole():
     """By command and by signal: the place is told, the old configuration is served on, /status counts it."""
     with upstream() as up, Gateway(BASIC, up) as gateway:
-        bad = BASIC.replace("upstream: up, auth: none", "upstream: upp, auth: none").replace("methods: [GET]", "methods: [GETT!]")
+        bad = BASIC.replace("upstream: up, auth: none", "upstream: upp, auth: none").replace("methods: [GET]", "methods: [GE(T]")
         assert bad != BASIC
         gateway.write(bad)
         done = gateway.cli("reload", "--config", gateway.file)

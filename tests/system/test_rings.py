@@ -92,14 +92,16 @@ def test_access_log_as_json_and_text():
         assert len(lines) == 40, len(lines)
         assert {line["path"] for line in lines} == {f"/open/{number}" for number in range(40)}
         assert all(line["status"] == 200 and line["method"] == "GET" for line in lines)
-    with Gateway(BASIC + "log: { access: stdout, format: text, sample: 0% }\n") as gateway:
+    with Gateway(BASIC + "log: { access: stdout, format: text, sample: 1% }\n") as gateway:
         for _ in range(10):
             assert request(gateway.port, "/open/%22x")[0] == 502
             assert request(gateway.port, "/nothing")[0] == 404
         gateway.stop()
         lines = [line for line in gateway.out if line.startswith("20")]
-        assert len(lines) == 10, gateway.out
-        assert all(" 502 upstream_connect_failed " in line and '"' not in line for line in lines), lines
+        failures = [line for line in lines if " 502 upstream_connect_failed " in line]
+        # Every error is logged whatever the share; of the rest at most one in twenty falls into one percent.
+        assert len(failures) == 10 and len(lines) <= 11, gateway.out
+        assert all('"' not in line for line in lines), lines
 
 
 def test_admin_shows_health_live_windows_and_metrics():

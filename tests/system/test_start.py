@@ -113,7 +113,7 @@ def test_check_tells_every_error_with_its_place():
         )
         (folder / "bad.yaml").write_text(text)
         wanted = []
-        for token in ("127.0.0.1:99999", "target:", "upp"):
+        for token in ("99999", "target:", "upp"):
             line = next(n for n, line in enumerate(text.splitlines(), 1) if token in line)
             wanted.append(f"bad.yaml:{line}:{text.splitlines()[line - 1].index(token) + 1}: ")
         for args in (["check"], ["run"]):
@@ -138,7 +138,8 @@ def test_init_check_schema_and_hash():
         assert run("check").returncode == 0
         explained = run("check", "--explain")
         assert explained.returncode == 0 and "listeners" in explained.stdout
-        assert json.loads(run("schema").stdout)["type"] == "object"
+        schema = json.loads(run("schema").stdout)
+        assert "2020-12" in schema["$schema"] and "Listener" in schema["$defs"], sorted(schema)
         made = run("credential", "hash", "--generate").stdout.split()
         key, hashed = made[1], made[3]
         assert key.startswith("psk_") and hashed.startswith("b3k:"), made

@@ -207,7 +207,7 @@ async fn read_head(worker: &Worker, client: &mut Client, head: &mut RequestHead)
             }
             let until_ns = client.began_ns + timeouts.head.as_nanos() as u64;
             client.stream.read_timer.arm(until_ns, Action::Shutdown(Side::Read));
-        } else if worker.closing_idle.get() {
+        } else if worker.closing_idle.get() && client.requests > 0 {
             return Head::Ended;
         } else if client.requests == 0 {
             // A connection that has brought nothing yet is not worth parking; it ends with its first head's time.
@@ -229,7 +229,7 @@ async fn read_head(worker: &Worker, client: &mut Client, head: &mut RequestHead)
                 return Poll::Ready(Some(read));
             }
             let (closing, idle) = (worker.closing_idle.get(), client.began_ns == 0);
-            if idle && closing && client.requests == 0 {
+            if idle && worker.closing_fresh.get() && client.requests == 0 {
                 return Poll::Ready(None); // nothing has come, and nothing is waited for any more
             }
             if idle && client.requests > 0 && (closing || read_timer.fired()) && !cancelled {

@@ -277,8 +277,9 @@ impl Dataplane {
             left.len()
         };
         let begun = Instant::now();
-        // Whoever connects meanwhile is still served, and told to close.
-        wait_until(begun + worker::DRAIN_IDLE.min(patience));
+        // Whoever connects meanwhile is still served, and told to close. The workers empty and close the accept
+        // queues themselves; this is for those that hang.
+        wait_until(begun + (2 * worker::DRAIN_IDLE).min(patience));
         for (_, sockets) in &listeners {
             sockets.close();
         }

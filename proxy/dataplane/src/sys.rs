@@ -5,7 +5,7 @@
 use std::io;
 use std::mem;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// Which side of a socket [`shutdown`] ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,6 +199,21 @@ fn sockaddr_v6(a: SocketAddrV6) -> libc::sockaddr_in6 {
         sin6_addr: libc::in6_addr { s6_addr: a.ip().octets() },
         sin6_scope_id: a.scope_id(),
     }
+}
+
+/// Takes a connection that waits at a listening socket, without waiting for one.
+pub fn accept_waiting(fd: std::os::fd::BorrowedFd<'_>) -> Option<OwnedFd> {
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: `poll` is one valid pollfd; a timeout of 0 returns at once.
+    if unsafe { libc::poll(&mut poll, 1, 0) } != 1 || poll.revents & libc::POLLIN == 0 {
+        return None;
+    }
+    // SAFETY: null is allowed for the address and its length.
+    let raw = unsafe {
+        libc::accept4(fd.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), libc::SOCK_CLOEXEC)
+    };
+    // SAFETY: a descriptor that we have just been given and that nobody else owns.
+    (raw >= 0).then(|| unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
 /// The address that a TCP socket is bound to.

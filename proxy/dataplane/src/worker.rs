@@ -5,9 +5,9 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr, TcpListener as StdTcpListener};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener as StdUnixListener;
+use std::net::{IpAddr, SocketAddr, TcpListener as StdTcpListener, TcpStream as StdTcpStream};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use monoio::net::{TcpListener, UnixListener};
+use monoio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use penstock_gate::callers::CallerEntries;
 use penstock_gate::spec::{Address, Id, Listener, Uid};
 use penstock_gate::{Gate, Snapshot};
@@ -49,6 +49,9 @@ pub const SWEEP_TICKS: u32 = 10;
 /// While draining, how long an idle connection may still bring a request, which is answered with
 /// `Connection: close`.
 pub const DRAIN_IDLE: Duration = Duration::from_millis(1000);
+
+/// How long the last accepts of a draining worker may take to come out of its ring.
+const ACCEPTED_SETTLE: Duration = Duration::from_millis(20);
 
 /// Counters of one worker that other threads read. On cache lines of its own.
 #[derive(Debug, Default)]
@@ -161,8 +164,12 @@ pub struct Worker {
     pub gate: RefCell<Gate>,
     /// Answers say `Connection: close`; the worker is about to end.
     pub draining: Cell<bool>,
-    /// Idle connections are closed.
+    /// Connections between two requests are closed.
     pub closing_idle: Cell<bool>,
+    /// So are those that never had one.
+    pub closing_fresh: Cell<bool>,
+    /// Duplicates of the listening sockets, to empty their queues at the end.
+    listening: RefCell<Vec<(OwnedFd, Rc<Listener>)>>,
     nodes: Arc<NodeTargets>,
     current: RefCell<Rc<Current>>,
     upstreams: RefCell<HashMap<Uid, Rc<Upstream>>>,
@@ -209,6 +216,8 @@ impl Worker {
             stats: start.stats.clone(),
             draining: Cell::new(false),
             closing_idle: Cell::new(false),
+            closing_fresh: Cell::new(false),
+            listening: RefCell::new(Vec::new()),
             nodes: start.nodes.clone(),
             current: RefCell::new(Rc::new(Current {
                 snapshot: start.served.snapshot.clone(),
@@ -249,17 +258,67 @@ impl Worker {
                 Command::Drain => false,
             })
             .await;
+        self.drain().await;
+    }
+
+    /// Ends without losing a call: whoever comes is served for a while and told to close, then the accept queues
+    /// are emptied and closed, then connections without a request end, those that never had one last.
+    async fn drain(self: &Rc<Self>) {
         self.draining.set(true);
-        let grace = async {
+        self.all_gone(DRAIN_IDLE).await;
+        self.stop_accepting();
+        // What the ring had accepted by then comes to light in the next turns.
+        monoio::time::sleep(ACCEPTED_SETTLE).await;
+        self.closing_idle.set(true);
+        self.wheel.wake_all();
+        if self.all_gone(DRAIN_IDLE).await {
+            return;
+        }
+        self.closing_fresh.set(true);
+        self.wheel.wake_all();
+        while !self.all_gone(Duration::from_secs(3600)).await {}
+    }
+
+    /// Waits until no connection is open, for at most `patience`.
+    async fn all_gone(&self, patience: Duration) -> bool {
+        let gone = async {
             while self.connections.get() > 0 {
                 monoio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        if monoio::time::timeout(DRAIN_IDLE, grace).await.is_err() {
-            self.closing_idle.set(true);
-            self.wheel.wake_all();
-            while self.connections.get() > 0 {
-                monoio::time::sleep(Duration::from_millis(5)).await;
+        monoio::time::timeout(patience, gone).await.is_ok()
+    }
+
+    /// Takes in what waits at the listening sockets and closes them before another can arrive.
+    fn stop_accepting(self: &Rc<Self>) {
+        for (socket, listener) in self.listening.borrow_mut().drain(..) {
+            while let Some(waiting) = sys::accept_waiting(socket.as_fd()) {
+                self.clone().adopt(waiting, listener.clone());
+            }
+            sys::shutdown(socket.as_raw_fd(), Side::Both);
+        }
+    }
+
+    /// Serves a connection that was accepted outside the runtime.
+    fn adopt(self: Rc<Self>, socket: OwnedFd, listener: Rc<Listener>) {
+        let nonblocking = self.driver.wants_nonblocking();
+        match listener.address {
+            Address::Tcp(_) => {
+                let socket = StdTcpStream::from(socket);
+                let addr = socket.peer_addr().ok();
+                socket.set_nonblocking(nonblocking).ok();
+                if let Ok(stream) = TcpStream::from_std(socket) {
+                    let stream = Stream::tcp(stream, &self.wheel);
+                    self.admit(stream, addr, listener);
+                }
+            }
+            Address::Unix(_) => {
+                let socket = StdUnixStream::from(socket);
+                socket.set_nonblocking(nonblocking).ok();
+                if let Ok(stream) = UnixStream::from_std(socket) {
+                    let stream = Stream::unix(stream, &self.wheel);
+                    self.admit(stream, None, listener);
+                }
             }
         }
     }
@@ -284,6 +343,8 @@ impl Worker {
         // A set that does not hold together was refused on the control side; the table is unchanged then.
         gate.callers.replace(&served.callers).ok();
         drop(gate);
+        let served_on = |address: &Address| snapshot.listeners().any(|listener| listener.address == *address);
+        self.listening.borrow_mut().retain(|(_, listener)| served_on(&listener.address));
         *self.current.borrow_mut() = Rc::new(Current { snapshot, upstreams, listeners });
         *self.served.borrow_mut() = served;
     }
@@ -373,6 +434,9 @@ impl Worker {
     fn listen(self: Rc<Self>, listener: Arc<Listener>, socket: OwnedFd) {
         let listener = Rc::new(Listener::clone(&listener));
         let nonblocking = self.driver.wants_nonblocking();
+        if let Ok(duplicate) = socket.try_clone() {
+            self.listening.borrow_mut().push((duplicate, listener.clone()));
+        }
         match &listener.address {
             Address::Tcp(_) => {
                 let socket = StdTcpListener::from(socket);
@@ -392,7 +456,7 @@ impl Worker {
     }
 
     async fn accept_tcp(self: Rc<Self>, listener: Rc<Listener>, socket: TcpListener) {
-        while !self.closing_idle.get() {
+        loop {
             match socket.accept().await {
                 Ok((stream, addr)) => {
                     let stream = Stream::tcp(stream, &self.wheel);
@@ -405,7 +469,7 @@ impl Worker {
     }
 
     async fn accept_unix(self: Rc<Self>, listener: Rc<Listener>, socket: UnixListener) {
-        while !self.closing_idle.get() {
+        loop {
             match socket.accept().await {
                 Ok((stream, _)) => {
                     let stream = Stream::unix(stream, &self.wheel);

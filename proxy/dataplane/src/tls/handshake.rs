@@ -8,7 +8,7 @@ use std::rc::Rc;
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
-use rustls::{ExtractedSecrets, ProtocolVersion};
+use rustls::{ExtractedSecrets, PeerMisbehaved, ProtocolVersion};
 
 use super::bufs::{SEALED, TlsBufs};
 use super::error::TlsError;
@@ -193,6 +193,10 @@ impl Handshake {
             match result {
                 Ok(Step::More) => {}
                 Ok(Step::Ended) => return Err(TlsError::Ended),
+                // What is left of the last record was opened with keys that are no more (RFC 8446 section 5.1).
+                Ok(Step::Ready) if !side.is_handshaking() && offered > 0 => {
+                    return Err(rustls::Error::from(PeerMisbehaved::KeyEpochWithPendingFragment).into());
+                }
                 Ok(Step::Ready) if !side.is_handshaking() => return Ok(()),
                 Ok(Step::Blocked | Step::Ready) => {
                     offered += self.next_record(offered).await?;
@@ -264,5 +268,50 @@ impl Handshake {
             let port = TlsPort::new(reader, session.clone(), bufs.clone(), held);
             (Box::new(port), Writer::Tls(Box::new(TlsWriter::new(writer, session, bufs))))
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::tests::ends::{on_drivers, pair, send};
+
+    /// Says that it is done before it has used the whole of the record it was given.
+    struct Early;
+
+    impl Side for Early {
+        fn process(&mut self, incoming: &mut [u8], _: &mut Buf) -> (usize, Result<Step, rustls::Error>) {
+            match incoming.len() {
+                0 => (0, Ok(Step::Blocked)),
+                n => (n - 1, Ok(Step::Ready)),
+            }
+        }
+
+        fn is_handshaking(&self) -> bool {
+            false
+        }
+
+        fn version(&self) -> Option<ProtocolVersion> {
+            None
+        }
+
+        fn into_keys(self) -> Result<(ExtractedSecrets, Keys), rustls::Error> {
+            Err(rustls::Error::HandshakeNotComplete)
+        }
+    }
+
+    #[test]
+    fn bytes_behind_the_last_message_of_a_handshake_are_refused() {
+        on_drivers(|| async {
+            let (a, mut b, bufs) = pair();
+            send(&mut b, &[22, 3, 3, 0, 2, 20, 0]).await.unwrap();
+            let error = Handshake::new(a, &bufs).run(&mut Early).await.unwrap_err();
+            assert!(matches!(
+                error,
+                TlsError::Protocol(rustls::Error::PeerMisbehaved(
+                    PeerMisbehaved::KeyEpochWithPendingFragment
+                ))
+            ));
+        });
     }
 }

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use rustls_pki_types::ServerName;
+
 /// Bytes of the largest ClientHello, with its record headers. Browsers send about 2 KiB, with tickets up to 4.
 pub const HELLO_BYTES_MAX: usize = 16 * 1024;
 /// Extensions of a ClientHello that are read; more are refused.
@@ -242,14 +244,15 @@ impl<'a> Hello<'a> {
         self.extensions().find(|e| e.0 == kind).map(|e| e.1)
     }
 
-    /// The host name asked for (RFC 6066 section 3), when it is one in ASCII. Not validated further.
+    /// The host name asked for (RFC 6066 section 3), if it is one: no address, and of the form that rustls takes for
+    /// a name, so that what is recorded and routed by is what the certificate was chosen by.
     pub fn server_name(&self) -> Option<&str> {
         let mut list = Fields(Fields(self.extension(SERVER_NAME)?).vec16("server name").ok()?);
         if list.take(1, "server name").ok()? != [0] {
             return None;
         }
         let name = std::str::from_utf8(list.vec16("server name").ok()?).ok()?;
-        (!name.is_empty() && name.is_ascii()).then_some(name)
+        matches!(ServerName::try_from(name), Ok(ServerName::DnsName(_))).then_some(name)
     }
 
     /// The application protocols offered (RFC 7301), in the client's order.
@@ -327,6 +330,27 @@ mod tests {
         let mut more = bytes.clone();
         more.extend_from_slice(b"next record");
         check(&more);
+    }
+
+    #[test]
+    fn only_host_names_are_names() {
+        let bytes = hello_bytes();
+        let at = bytes.windows(15).position(|w| w == b"api.example.com").unwrap();
+        for (name, want) in [
+            (&b"API.example.com"[..], Some("API.example.com")),
+            (b"127.000.000.001", None),
+            (b"100.100.100.100", None),
+            (b"2001:db8::1:2:3", None),
+            (b"api.example..om", None),
+            (b"api.exam\0le.com", None),
+            (b"api.exam le.com", None),
+            (b"api.ex\xc3\xa4mpl.com", None),
+        ] {
+            let mut bytes = bytes.clone();
+            bytes[at..at + 15].copy_from_slice(name);
+            let Ok(First::Hello(hello)) = read_first(&bytes) else { panic!("not a hello") };
+            assert_eq!(hello.server_name(), want, "{}", name.escape_ascii());
+        }
     }
 
     #[test]

@@ -190,6 +190,10 @@ impl TlsPort {
                 }
             }
             held.consume(std::mem::take(&mut self.gap));
+            if session.has_ended() || session.fault().is_some() {
+                held.clear();
+                break;
+            }
             let len = match record_len(held.bytes()) {
                 Ok(Some(len)) if len <= held.len() => len,
                 Ok(_) => break,
@@ -198,10 +202,6 @@ impl TlsPort {
                     break;
                 }
             };
-            if session.has_ended() {
-                held.clear();
-                break;
-            }
             let record = &mut held.bytes_mut()[..len];
             let content = if session.room_needed(len) <= dst.room() {
                 let content = session.open_to(record, dst.room_mut());
@@ -258,8 +258,9 @@ impl ReadPort for TlsPort {
     fn post(&mut self, buf: Buf) {
         assert!(!self.posted, "one read at a time");
         self.posted = true;
+        let has_room = buf.room() > 0;
         self.dst = Some(buf);
-        if !self.has_ready() {
+        if has_room && !self.has_ready() {
             self.post_socket();
         }
     }
@@ -272,6 +273,10 @@ impl ReadPort for TlsPort {
         assert!(self.posted, "a read is posted");
         loop {
             if !self.inner.is_posted() {
+                // Without room nothing can be delivered, and "0 bytes" would be the peer's end.
+                if self.dst.as_ref().is_some_and(|dst| dst.room() == 0) {
+                    return self.finish(Err(io::ErrorKind::InvalidInput.into()));
+                }
                 match self.open_held() {
                     Ok(0) => {}
                     Ok(n) => return self.finish(Ok(n)),

@@ -16,6 +16,11 @@ pub(super) const RECORD_MAX: usize = HEADER + PLAIN_MAX + 2048;
 /// Most bytes of expansion in TLS 1.3 (RFC 8446 section 5.2).
 const TLS13_EXPANSION_MAX: usize = 256;
 
+/// Most bytes of a TLSInnerPlaintext: content, type and padding (RFC 8446 section 5.2).
+const TLS13_INNER_MAX: usize = PLAIN_MAX + 1;
+/// The version of every record that follows a handshake; TLS 1.3 keeps that of 1.2.
+const VERSION: [u8; 2] = [3, 3];
+
 const TAG: usize = 16;
 const EXPLICIT_NONCE: usize = 8;
 
@@ -138,11 +143,12 @@ impl Cipher {
         nonce
     }
 
-    /// The additional data of TLS 1.2 (RFC 5246 section 6.2.3.3).
-    fn aad12(&self, kind: u8, len: usize) -> Aad<[u8; 13]> {
+    /// The additional data of TLS 1.2 (RFC 5246 section 6.2.3.3), with the type and version of `header`, so that
+    /// neither can be changed on the way.
+    fn aad12(&self, header: &[u8; HEADER], len: usize) -> Aad<[u8; 13]> {
         let mut aad = [0; 13];
         aad[..8].copy_from_slice(&self.seq.to_be_bytes());
-        aad[8..11].copy_from_slice(&[kind, 3, 3]);
+        aad[8..11].copy_from_slice(&header[..3]);
         aad[11..].copy_from_slice(&(len as u16).to_be_bytes());
         Aad::from(aad)
     }
@@ -165,7 +171,7 @@ impl Cipher {
         let nonce = self.nonce();
         let [len_hi, len_lo] = ((total - HEADER) as u16).to_be_bytes();
         let outer = if self.shape == Shape::Tls13 { APPLICATION_DATA } else { kind };
-        let header = [outer, 3, 3, len_hi, len_lo];
+        let header = [outer, VERSION[0], VERSION[1], len_hi, len_lo];
         out[..HEADER].copy_from_slice(&header);
         let (start, aad13, aad12);
         let (aad, extra): (&[u8], &[u8]) = match self.shape {
@@ -175,11 +181,11 @@ impl Cipher {
             }
             Shape::Tls12Gcm => {
                 out[HEADER..HEADER + EXPLICIT_NONCE].copy_from_slice(&nonce[4..]);
-                (start, aad12) = (HEADER + EXPLICIT_NONCE, self.aad12(kind, n));
+                (start, aad12) = (HEADER + EXPLICIT_NONCE, self.aad12(&header, n));
                 (aad12.as_ref(), &[])
             }
             Shape::Tls12Chacha => {
-                (start, aad12) = (HEADER, self.aad12(kind, n));
+                (start, aad12) = (HEADER, self.aad12(&header, n));
                 (aad12.as_ref(), &[])
             }
         };
@@ -260,16 +266,11 @@ impl Cipher {
                 nonce[4..].copy_from_slice(&body[..EXPLICIT_NONCE]);
                 let nonce = Nonce::assume_unique_for_key(nonce);
                 let start = HEADER + EXPLICIT_NONCE;
-                Ok(Parts {
-                    kind: header[0],
-                    start,
-                    nonce,
-                    aad: AadBytes::Tls12(self.aad12(header[0], plain)),
-                })
+                Ok(Parts { kind: header[0], start, nonce, aad: AadBytes::Tls12(self.aad12(header, plain)) })
             }
             Shape::Tls12Chacha => {
                 let nonce = Nonce::assume_unique_for_key(self.nonce());
-                let aad = AadBytes::Tls12(self.aad12(header[0], plain));
+                let aad = AadBytes::Tls12(self.aad12(header, plain));
                 Ok(Parts { kind: header[0], start: HEADER, nonce, aad })
             }
         }
@@ -278,6 +279,10 @@ impl Cipher {
     /// The type and length of an opened content: TLS 1.3 hides the type behind zero padding (section 5.4).
     fn content(&self, outer: u8, plain: &[u8]) -> Result<(u8, usize), RecordError> {
         let (kind, len) = if self.shape == Shape::Tls13 {
+            // Padding does not widen the bound of a record.
+            if plain.len() > TLS13_INNER_MAX {
+                return Err(RecordError::Overflow);
+            }
             let last = plain.iter().rposition(|&b| b != 0).ok_or(RecordError::Unexpected)?;
             (plain[last], last)
         } else {
@@ -363,7 +368,7 @@ mod tests {
             let mut out = vec![0; 200];
             let n = tx.seal(APPLICATION_DATA, b"hello", &mut out).unwrap();
             // TLS 1.2 authenticates the length of the content, not the header's own.
-            for at in if name.starts_with("1.3") { 0 } else { HEADER }..n {
+            for at in (0..n).filter(|at| name.starts_with("1.3") || !(3..HEADER).contains(at)) {
                 let mut bad = out[..n].to_vec();
                 bad[at] ^= 1;
                 assert!(rx.open(&mut bad).is_err(), "{name} byte {at}");
@@ -391,11 +396,138 @@ mod tests {
         }
     }
 
+    /// Seals `inner`, a content with its type and padding, as TLS 1.3 does, with no regard to any bound.
+    fn seal_inner(tx: &mut Cipher, inner: &[u8]) -> Vec<u8> {
+        let len = inner.len() + TAG;
+        let mut out = vec![APPLICATION_DATA, 3, 3, (len >> 8) as u8, len as u8];
+        let aad = Aad::from(<[u8; HEADER]>::try_from(&out[..]).unwrap());
+        out.extend_from_slice(inner);
+        let nonce = Nonce::assume_unique_for_key(tx.nonce());
+        let tag = tx.key.seal_in_place_separate_tag(nonce, aad, &mut out[HEADER..]).unwrap();
+        out.extend_from_slice(tag.as_ref());
+        tx.seq += 1;
+        out
+    }
+
     #[test]
-    fn padding_without_a_type_is_refused() {
-        let (_, mut tx, mut rx) = ciphers().remove(0);
-        let mut out = vec![0; 100];
-        let n = tx.seal(0, &[0; 20], &mut out).unwrap();
-        assert_eq!(rx.open(&mut out[..n]), Err(RecordError::Unexpected));
+    fn padding_is_removed_and_bounded() {
+        for (name, mut tx, mut rx) in ciphers().drain(..2) {
+            for (content, padding, want) in [
+                (&b""[..], 0, Ok(0)),
+                (b"", 700, Ok(0)),
+                (b"a\0", 3, Ok(2)),
+                (&[7; PLAIN_MAX], 0, Ok(PLAIN_MAX)),
+                (&[7; PLAIN_MAX - 9], 9, Ok(PLAIN_MAX - 9)),
+                (&[7; PLAIN_MAX - 9], 10, Err(RecordError::Overflow)),
+                (&[7; PLAIN_MAX + 1], 0, Err(RecordError::Overflow)),
+                (b"a", PLAIN_MAX + TLS13_EXPANSION_MAX - TAG - 2, Err(RecordError::Overflow)),
+                (b"a", PLAIN_MAX + TLS13_EXPANSION_MAX - TAG - 1, Err(RecordError::Overflow)),
+            ] {
+                let mut inner = [content, &[APPLICATION_DATA]].concat();
+                inner.resize(inner.len() + padding, 0);
+                let sealed = seal_inner(&mut tx, &inner);
+                let (seq, mut to) = (rx.seq, vec![0; rx.room_needed(sealed.len())]);
+                let opened = rx.open_to(&sealed, &mut to);
+                assert_eq!(opened.map(|o| o.len), want, "{name} {} {padding}", content.len());
+                rx.seq = seq;
+                let opened = rx.open(&mut sealed.clone());
+                assert_eq!(opened.map(|o| o.len), want, "{name} {} {padding}", content.len());
+                rx.seq = tx.seq;
+            }
+            let sealed = seal_inner(&mut tx, &[0; 20]);
+            assert_eq!(rx.open(&mut sealed.clone()), Err(RecordError::Unexpected), "{name}: no type");
+        }
+    }
+
+    #[test]
+    fn a_sequence_number_is_never_used_twice() {
+        for (name, mut tx, mut rx) in ciphers() {
+            (tx.seq, rx.seq) = (u64::MAX - 1, u64::MAX - 1);
+            let mut out = vec![0; 200];
+            let n = tx.seal(APPLICATION_DATA, b"last", &mut out).unwrap();
+            rx.open(&mut out[..n].to_vec()).unwrap();
+            assert_eq!(tx.seal(APPLICATION_DATA, b"x", &mut out), Err(RecordError::Exhausted), "{name}");
+            assert_eq!(rx.open(&mut out[..n].to_vec()), Err(RecordError::Exhausted), "{name}");
+        }
+    }
+
+    #[test]
+    fn nonces_are_those_of_the_rfcs() {
+        for (name, mut tx, mut rx) in ciphers() {
+            (tx.seq, rx.seq) = (0x0102_0304_0506_0708, 0x0102_0304_0506_0708);
+            let nonce = [9, 9, 9, 9, 8, 11, 10, 13, 12, 15, 14, 1];
+            assert_eq!(tx.nonce(), nonce, "{name}");
+            let mut out = vec![0; 100];
+            let n = tx.seal(APPLICATION_DATA, b"hello", &mut out).unwrap();
+            if name == "1.2 aes" {
+                assert_eq!(out[HEADER..HEADER + EXPLICIT_NONCE], nonce[4..], "sent in the record");
+                // The receiver takes the peer's word for it, however it was made (RFC 5288 section 3).
+                let mut other = tx.nonce();
+                other[4..].copy_from_slice(b"anything");
+                let mut record = vec![APPLICATION_DATA, 3, 3, 0, 29];
+                record.extend_from_slice(b"anythinghello");
+                tx.seq = rx.seq;
+                let aad = tx.aad12(record.first_chunk().unwrap(), 5);
+                let (nonce, body) =
+                    (Nonce::assume_unique_for_key(other), &mut record[HEADER + EXPLICIT_NONCE..]);
+                let tag = tx.key.seal_in_place_separate_tag(nonce, aad, body).unwrap();
+                record.extend_from_slice(tag.as_ref());
+                assert_eq!(rx.open(&mut record).map(|o| o.len), Ok(5));
+            } else {
+                assert_eq!(rx.open(&mut out[..n]).map(|o| o.len), Ok(5), "{name}");
+            }
+        }
+    }
+
+    fn hex(text: &str) -> Vec<u8> {
+        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        digits.chunks(2).map(byte).collect()
+    }
+
+    /// The protected records of RFC 8448 section 3 after its handshake, in both directions.
+    #[test]
+    fn the_trace_of_rfc_8448() {
+        let cipher = |key: &str, iv: &str| {
+            let mut padded = [0; 32];
+            padded[..16].copy_from_slice(&hex(key));
+            let iv: [u8; 12] = hex(iv).try_into().unwrap();
+            let key = UnboundKey::new(&AES_128_GCM, &padded[..16]).unwrap();
+            Cipher { key: LessSafeKey::new(key), iv, seq: 0, limit: 1 << 24, shape: Shape::Tls13 }
+        };
+        let client = || cipher("17422dda596ed5d9acd890e3c63f5051", "5b78923dee08579033e523d9");
+        let server = || cipher("9f02283b6c9c07efc26bb9f2ac92e356", "cf782b88dd83549aadf1e984");
+        let body: Vec<u8> = (0..50).collect();
+        let from_client = [
+            (
+                APPLICATION_DATA,
+                &body[..],
+                "1703030043a23f7054b62c94d0affafe8228ba55cbefacea42f914aa66bcab3f2b9819a8a5b46b395bd54a9a20441e2b62974e1f5a6292a2977014bd1e3deae63aeebb21694915e4",
+            ),
+            (ALERT, &[1, 0], "1703030013c9872760655666b74d7ff1153efd6db6d0b0e3"),
+        ];
+        let from_server = [
+            (
+                APPLICATION_DATA,
+                &body[..],
+                "17030300432e937e11ef4ac740e538ad36005fc4a46932fc3225d05f82aa1b36e30efaf97d90e6dffc602dcb501a59a8fcc49c4bf2e5f0a21c0047c2abf332540dd032e167c2955d",
+            ),
+            (ALERT, &[1, 0], "1703030013b58fd67166ebf599d24720cfbe7efa7a8864a9"),
+        ];
+        // The server's first record is its ticket.
+        for (make, first, records) in
+            [(&client as &dyn Fn() -> Cipher, 0, from_client), (&server, 1, from_server)]
+        {
+            let (mut tx, mut rx) = (make(), make());
+            (tx.seq, rx.seq) = (first, first);
+            for (kind, content, record) in records {
+                let record = hex(record);
+                let mut out = vec![0; record.len()];
+                assert_eq!(tx.seal(kind, content, &mut out), Ok(record.len()));
+                assert_eq!(out, record);
+                let opened = rx.open(&mut out).unwrap();
+                assert_eq!((opened.kind, &out[opened.start..opened.start + opened.len]), (kind, content));
+            }
+        }
     }
 }

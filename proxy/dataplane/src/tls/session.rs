@@ -22,6 +22,7 @@ mod alert {
     pub(super) const UNEXPECTED_MESSAGE: u8 = 10;
     pub(super) const BAD_RECORD_MAC: u8 = 20;
     pub(super) const RECORD_OVERFLOW: u8 = 22;
+    pub(super) const ILLEGAL_PARAMETER: u8 = 47;
     pub(super) const DECODE_ERROR: u8 = 50;
     pub(super) const INTERNAL_ERROR: u8 = 80;
     pub(super) const USER_CANCELED: u8 = 90;
@@ -32,6 +33,7 @@ const HELLO_REQUEST: u8 = 0;
 const CLIENT_HELLO: u8 = 1;
 const NEW_SESSION_TICKET: u8 = 4;
 const KEY_UPDATE: u8 = 24;
+const KEY_UPDATE_NOT_REQUESTED: [u8; 5] = [KEY_UPDATE, 0, 0, 1, 0];
 
 /// Why a protected connection broke; it ends every later read and write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +47,9 @@ pub(super) enum Fault {
     /// A control message is malformed or too long.
     #[error("a malformed message after the handshake")]
     Malformed,
+    /// A control message says what it must not.
+    #[error("an illegal value in a message after the handshake")]
+    Illegal,
     /// The peer asked for renegotiation.
     #[error("renegotiation is refused")]
     Renegotiation,
@@ -73,6 +78,7 @@ impl Fault {
             }
             Fault::Record(RecordError::Exhausted) | Fault::Keys => alert::INTERNAL_ERROR,
             Fault::Malformed => alert::DECODE_ERROR,
+            Fault::Illegal => alert::ILLEGAL_PARAMETER,
             Fault::Renegotiation => alert::NO_RENEGOTIATION,
             Fault::Alert(_) | Fault::Closed => return None,
         })
@@ -190,16 +196,30 @@ impl Session {
         self.rx.room_needed(total)
     }
 
-    /// Opens a whole record in place.
+    /// Opens a whole record in place. A broken connection opens nothing more, and what follows close_notify is
+    /// ignored (RFC 8446 section 6.1).
     pub(super) fn open(&mut self, record: &mut [u8]) -> Result<Content, Fault> {
+        if let Some(done) = self.done() {
+            return done;
+        }
         let opened = self.rx.open(record);
         self.take(opened, record)
     }
 
-    /// Opens a whole record into `out`, which must have the room for it.
+    /// [`Session::open`] into `out`, which must have the room for it.
     pub(super) fn open_to(&mut self, record: &[u8], out: &mut [u8]) -> Result<Content, Fault> {
+        if let Some(done) = self.done() {
+            return done;
+        }
         let opened = self.rx.open_to(record, out);
         self.take(opened, out)
+    }
+
+    fn done(&self) -> Option<Result<Content, Fault>> {
+        match self.fault {
+            Some(fault) => Some(Err(fault)),
+            None => self.received_end.then_some(Ok(Content::End)),
+        }
     }
 
     fn take(&mut self, opened: Result<Opened, RecordError>, bytes: &[u8]) -> Result<Content, Fault> {
@@ -222,7 +242,7 @@ impl Session {
         let content = &bytes[start..start + len];
         match kind {
             APPLICATION_DATA => Ok(Content::Control),
-            ALERT => self.on_alert(content),
+            ALERT if !content.is_empty() => self.on_alert(content),
             HANDSHAKE if !content.is_empty() => self.on_handshake(content).map(|()| Content::Control),
             _ => Err(Fault::Unexpected),
         }
@@ -237,16 +257,15 @@ impl Session {
                 self.received_end = true;
                 Ok(Content::End)
             }
-            (_, alert::USER_CANCELED) => Ok(Content::Control),
+            // TLS 1.3 has no levels, and only this alert besides close_notify that is no error.
+            (_, alert::USER_CANCELED) if self.tls13 => Ok(Content::Control),
             (1, _) if !self.tls13 => Ok(Content::Control),
             _ => Err(Fault::Alert(description)),
         }
     }
 
     fn on_handshake(&mut self, content: &[u8]) -> Result<(), Fault> {
-        if self.joined.len() + content.len() > POST_HANDSHAKE_MAX {
-            return Err(Fault::Malformed);
-        }
+        // What is joined is the beginning of one message, which `first_message` bounds.
         let mut joined = std::mem::take(&mut self.joined);
         let mut rest = content;
         if !joined.is_empty() {
@@ -284,6 +303,7 @@ impl Session {
         let asked = match body {
             [0] => false,
             [1] => true,
+            [_] => return Err(Fault::Illegal),
             _ => return Err(Fault::Malformed),
         };
         let next = match &mut self.keys {
@@ -311,14 +331,21 @@ impl Session {
         match self.fault {
             Some(fault) => Err(fault),
             None if self.sent_end => Err(Fault::Closed),
-            None => self.seal_data(plain, out).map_err(|fault| self.fail(fault)),
+            None => match self.seal_data(plain, out).map_err(|fault| self.fail(fault)) {
+                // What was sealed is sent, or the alert behind it would be out of sequence.
+                Err(_) if !out.is_empty() => Ok(()),
+                result => result,
+            },
         }
     }
 
     fn seal_data(&mut self, plain: &mut Buf, out: &mut Buf) -> Result<(), Fault> {
         self.seal_lead(out)?;
-        while !plain.is_empty() && self.unsent.is_empty() {
+        while !plain.is_empty() && self.unsent.is_empty() && !self.key_update_owed {
             if self.tx.is_spent() {
+                if !self.has_room_for_key_update(out) {
+                    break;
+                }
                 self.change_tx_keys(out)?;
             }
             let fits = out.room().saturating_sub(self.tx.overhead());
@@ -341,10 +368,14 @@ impl Session {
                 self.unsent = Vec::new();
             }
         }
-        if self.key_update_owed && self.unsent.is_empty() {
+        if self.key_update_owed && self.unsent.is_empty() && self.has_room_for_key_update(out) {
             self.change_tx_keys(out)?;
         }
         Ok(())
+    }
+
+    fn has_room_for_key_update(&self, out: &Buf) -> bool {
+        out.room() >= KEY_UPDATE_NOT_REQUESTED.len() + self.tx.overhead()
     }
 
     /// Tells the peer that our key changes, and changes it (RFC 8446 section 4.6.3). TLS 1.2 has no such message.
@@ -352,7 +383,7 @@ impl Session {
         if !self.tls13 {
             return Err(RecordError::Exhausted.into());
         }
-        let n = self.tx.seal(HANDSHAKE, &[KEY_UPDATE, 0, 0, 1, 0], out.room_mut())?;
+        let n = self.tx.seal(HANDSHAKE, &KEY_UPDATE_NOT_REQUESTED, out.room_mut())?;
         out.advance(n);
         let next = match &mut self.keys {
             Keys::Server(keys) => keys.update_tx_secret(),

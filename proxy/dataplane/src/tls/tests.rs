@@ -1,6 +1,7 @@
 //! Both ends of this module against each other over socket pairs, on both drivers: what a connection carries,
 //! and how it ends.
 
-mod ends;
+pub(in crate::tls) mod ends;
 mod handshakes;
+mod oracle;
 mod traffic;

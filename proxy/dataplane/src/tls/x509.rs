@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-/// Names of a certificate that are read; the rest is ignored.
+/// Alternative names of a certificate, and parts of its subject; one with more is refused.
 pub(super) const NAMES_MAX: usize = 256;
 
 /// The certificate is not the DER that RFC 5280 describes.
@@ -41,6 +41,10 @@ pub(super) struct Fields {
 const INTEGER: u8 = 0x02;
 const OCTET_STRING: u8 = 0x04;
 const OID: u8 = 0x06;
+const UTF8_STRING: u8 = 0x0c;
+const NUMERIC_STRING: u8 = 0x12;
+const PRINTABLE_STRING: u8 = 0x13;
+const IA5_STRING: u8 = 0x16;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
@@ -146,31 +150,86 @@ fn digits(text: &[u8]) -> Result<i64, X509Error> {
     })
 }
 
-/// A distinguished name, its parts in reverse order (RFC 4514 section 2.1).
+/// A distinguished name in full, its parts in reverse order (RFC 4514 section 2.1). Nothing is left out, so that two
+/// subjects that differ never read alike.
 fn name(content: &[u8]) -> Result<String, X509Error> {
-    const AT: &str = "subject";
     let mut parts = Vec::new();
     let mut rdns = Der(content);
-    while rdns.peek().is_some() && parts.len() < NAMES_MAX {
-        let mut rdn = Der(rdns.expect(SET, AT)?);
-        let mut pair = Der(rdn.expect(SEQUENCE, AT)?);
-        let oid = pair.expect(OID, AT)?;
-        let (_, value) = pair.any(AT)?;
-        let label = match oid {
-            [0x55, 4, 3] => "CN",
-            [0x55, 4, 6] => "C",
-            [0x55, 4, 7] => "L",
-            [0x55, 4, 8] => "ST",
-            [0x55, 4, 10] => "O",
-            [0x55, 4, 11] => "OU",
-            [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25] => "DC",
-            [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1] => "UID",
-            _ => continue,
-        };
-        parts.push(format!("{label}={}", escaped(&String::from_utf8_lossy(value))));
+    while rdns.peek().is_some() {
+        let mut rdn = Der(rdns.expect(SET, SUBJECT)?);
+        let mut pairs = Vec::new();
+        while rdn.peek().is_some() {
+            pairs.push(attribute(rdn.expect(SEQUENCE, SUBJECT)?)?);
+        }
+        parts.push(pairs.join("+"));
+        if parts.len() > NAMES_MAX || pairs.is_empty() {
+            return Err(X509Error(SUBJECT));
+        }
     }
     parts.reverse();
     Ok(parts.join(","))
+}
+
+const SUBJECT: &str = "subject";
+
+/// One `type=value` of a name. What has no short name or is no text is written in digits (RFC 4514 section 2.4).
+fn attribute(content: &[u8]) -> Result<String, X509Error> {
+    let mut pair = Der(content);
+    let oid = pair.expect(OID, SUBJECT)?;
+    let encoded = pair.0;
+    let (tag, value) = pair.any(SUBJECT)?;
+    if !pair.0.is_empty() {
+        return Err(X509Error(SUBJECT));
+    }
+    let label = match oid {
+        [0x55, 4, 3] => "CN",
+        [0x55, 4, 6] => "C",
+        [0x55, 4, 7] => "L",
+        [0x55, 4, 8] => "ST",
+        [0x55, 4, 9] => "STREET",
+        [0x55, 4, 10] => "O",
+        [0x55, 4, 11] => "OU",
+        [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25] => "DC",
+        [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1] => "UID",
+        _ => return Ok(format!("{}=#{}", dotted(oid)?, hex(encoded))),
+    };
+    let text = match tag {
+        UTF8_STRING | NUMERIC_STRING | PRINTABLE_STRING | IA5_STRING => std::str::from_utf8(value).ok(),
+        _ => None,
+    };
+    Ok(match text {
+        Some(text) => format!("{label}={}", escaped(text)),
+        None => format!("{label}=#{}", hex(encoded)),
+    })
+}
+
+/// An object identifier with dots (X.690 section 8.19).
+fn dotted(oid: &[u8]) -> Result<String, X509Error> {
+    let mut arcs: Vec<u64> = Vec::new();
+    let mut arc = 0u64;
+    for &b in oid {
+        if arc >> 57 != 0 {
+            return Err(X509Error(SUBJECT));
+        }
+        arc = arc << 7 | u64::from(b & 0x7f);
+        if b & 0x80 != 0 {
+            continue;
+        }
+        if arcs.is_empty() {
+            let first = (arc / 40).min(2);
+            arcs.push(first);
+            arc -= first * 40;
+        }
+        arcs.push(std::mem::take(&mut arc));
+    }
+    if oid.last().is_none_or(|b| b & 0x80 != 0) {
+        return Err(X509Error(SUBJECT));
+    }
+    Ok(arcs.iter().map(u64::to_string).collect::<Vec<_>>().join("."))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// A value with the characters escaped that would end it (RFC 4514 section 2.4); control bytes as hex.
@@ -204,7 +263,12 @@ fn alt_names(explicit: &[u8]) -> Result<Vec<SubjectAltName>, X509Error> {
         }
         let mut names = Der(Der(value.1).expect(SEQUENCE, "alternative names")?);
         let mut sans = Vec::new();
-        while names.peek().is_some() && sans.len() < NAMES_MAX {
+        let mut count = 0;
+        while names.peek().is_some() {
+            count += 1;
+            if count > NAMES_MAX {
+                return Err(X509Error("number of alternative names"));
+            }
             let (tag, content) = names.any("alternative names")?;
             let text = || match content {
                 _ if !content.is_ascii() || content.iter().any(u8::is_ascii_control) => {
@@ -264,6 +328,58 @@ mod tests {
                 SubjectAltName::Uri("spiffe://example/ns/x".into()),
             ]
         );
+    }
+
+    #[test]
+    fn subjects_that_differ_read_differently() {
+        let element = |tag: u8, content: &[u8]| [&[tag, content.len() as u8][..], content].concat();
+        let pair = |oid: &[u8], tag, value: &[u8]| {
+            element(SEQUENCE, &[element(OID, oid), element(tag, value)].concat())
+        };
+        let rdn = |pairs: &[Vec<u8>]| element(SET, &pairs.concat());
+        let (cn, serial): (&[u8], &[u8]) = (&[0x55, 4, 3], &[0x55, 4, 5]);
+        let mail: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1];
+        for (rdns, want) in [
+            (rdn(&[pair(cn, UTF8_STRING, b"a")]), "CN=a"),
+            (
+                rdn(&[pair(cn, UTF8_STRING, b"a"), pair(serial, PRINTABLE_STRING, b"7")]),
+                "CN=a+2.5.4.5=#130137",
+            ),
+            (
+                [rdn(&[pair(cn, IA5_STRING, b"a")]), rdn(&[pair(mail, IA5_STRING, b"b")])].concat(),
+                "1.2.840.113549.1.9.1=#160162,CN=a",
+            ),
+            (rdn(&[pair(cn, 0x1e, b"\0a")]), "CN=#1e020061"),
+            (rdn(&[pair(cn, UTF8_STRING, b"\xff")]), "CN=#0c01ff"),
+            (rdn(&[pair(cn, UTF8_STRING, b"a,CN=b+#\0")]), "CN=a\\,CN=b\\+#\\00"),
+            (rdn(&[pair(cn, UTF8_STRING, b"#1e00")]), "CN=\\#1e00"),
+            (Vec::new(), ""),
+        ] {
+            assert_eq!(name(&rdns).as_deref(), Ok(want));
+        }
+        for bad in [
+            rdn(&[]),
+            rdn(&[element(SEQUENCE, &element(OID, cn))]),
+            rdn(&[element(SEQUENCE, &[element(OID, cn), element(12, b"a"), element(12, b"b")].concat())]),
+            rdn(&[pair(&[0x80], UTF8_STRING, b"a")]),
+            rdn(&[pair(&[0xff; 12], UTF8_STRING, b"a")]),
+            rdn(&[pair(b"", UTF8_STRING, b"a")]),
+        ] {
+            assert!(name(&bad).is_err(), "{}", hex(&bad));
+        }
+        for (count, accepted) in [(NAMES_MAX, true), (NAMES_MAX + 1, false)] {
+            assert_eq!(name(&rdn(&[pair(cn, UTF8_STRING, b"a")]).repeat(count)).is_ok(), accepted);
+        }
+    }
+
+    #[test]
+    fn more_names_than_the_bound_are_refused() {
+        for (count, accepted) in [(NAMES_MAX, true), (NAMES_MAX + 1, false)] {
+            let names: Vec<_> = (0..count).map(|i| format!("n{i}.example")).collect();
+            let params = CertificateParams::new(names).unwrap();
+            let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+            assert_eq!(fields(made.der()).is_ok(), accepted);
+        }
     }
 
     #[test]

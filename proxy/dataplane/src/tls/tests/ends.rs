@@ -19,7 +19,7 @@ use crate::tls::client::{ClientSettings, ClientTls, Identity, Roots};
 use crate::tls::server::{ServerSettings, ServerTls, TicketKeys};
 
 /// A directory of PEM files that goes with the value.
-pub(super) struct Files {
+pub(in crate::tls) struct Files {
     dir: PathBuf,
     ca: Issuer<'static, KeyPair>,
 }
@@ -32,7 +32,7 @@ impl Drop for Files {
 
 impl Files {
     /// A directory with a CA in `ca.pem`.
-    pub(super) fn new() -> Self {
+    pub(in crate::tls) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("penstock-tls-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let dir = std::env::temp_dir().join(name);
@@ -45,20 +45,20 @@ impl Files {
         Self { dir, ca: Issuer::new(params, key) }
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(in crate::tls) fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
-    pub(super) fn ca(&self) -> PathBuf {
+    pub(in crate::tls) fn ca(&self) -> PathBuf {
         self.path("ca.pem")
     }
 
     /// Issues a certificate for `names` into `stem.pem` and `stem.key`. A name with `://` is a URI.
-    pub(super) fn issue(&self, stem: &str, names: &[&str]) -> Identity {
+    pub(in crate::tls) fn issue(&self, stem: &str, names: &[&str]) -> Identity {
         self.issue_with(stem, names, &KeyPair::generate().unwrap())
     }
 
-    pub(super) fn issue_with(&self, stem: &str, names: &[&str], key: &KeyPair) -> Identity {
+    pub(in crate::tls) fn issue_with(&self, stem: &str, names: &[&str], key: &KeyPair) -> Identity {
         let hosts = names.iter().filter(|n| !n.contains("://")).map(|n| n.to_string());
         let mut params = CertificateParams::new(hosts.collect::<Vec<_>>()).unwrap();
         for uri in names.iter().filter(|n| n.contains("://")) {
@@ -73,24 +73,24 @@ impl Files {
         Identity { cert, key: private }
     }
 
-    pub(super) fn certificate(&self, stem: &str, names: &[&str]) -> Certificate {
+    pub(in crate::tls) fn certificate(&self, stem: &str, names: &[&str]) -> Certificate {
         let files = self.issue(stem, names);
         Certificate::load(&files.cert, &files.key).unwrap()
     }
 
-    pub(super) fn server(&self, settings: &ServerSettings, names: &[&str]) -> ServerTls {
+    pub(in crate::tls) fn server(&self, settings: &ServerSettings, names: &[&str]) -> ServerTls {
         let set = CertSet::new(&[self.certificate("server", names)], 0, UnknownName::Default).unwrap();
         ServerTls::new(settings, CertResolver::new(set), &TicketKeys::new().unwrap()).unwrap()
     }
 
-    pub(super) fn client(&self, change: impl FnOnce(&mut ClientSettings)) -> ClientTls {
+    pub(in crate::tls) fn client(&self, change: impl FnOnce(&mut ClientSettings)) -> ClientTls {
         let mut settings = ClientSettings { roots: Roots::File(self.ca()), ..ClientSettings::default() };
         change(&mut settings);
         ClientTls::new(&settings).unwrap().for_worker()
     }
 
     /// A client of TLS 1.2 only.
-    pub(super) fn client12(&self, change: impl FnOnce(&mut ClientSettings)) -> ClientTls {
+    pub(in crate::tls) fn client12(&self, change: impl FnOnce(&mut ClientSettings)) -> ClientTls {
         let mut settings = ClientSettings { roots: Roots::File(self.ca()), ..ClientSettings::default() };
         change(&mut settings);
         ClientTls::with_versions(&settings, &[&rustls::version::TLS12]).unwrap().for_worker()
@@ -98,14 +98,14 @@ impl Files {
 }
 
 /// Runs `test` on epoll and on the driver that the probe finds.
-pub(super) fn on_drivers<F: Future<Output = ()>>(test: impl Fn() -> F) {
+pub(in crate::tls) fn on_drivers<F: Future<Output = ()>>(test: impl Fn() -> F) {
     for driver in [Driver::Epoll, driver::choose(Choice::Auto).unwrap()] {
         driver::run(driver, |_| test()).unwrap();
     }
 }
 
 /// Two ends of a socket, and a worker's buffers.
-pub(super) fn pair() -> (Stream, Stream, Rc<TlsBufs>) {
+pub(in crate::tls) fn pair() -> (Stream, Stream, Rc<TlsBufs>) {
     let (a, b) = std::os::unix::net::UnixStream::pair().unwrap();
     let wheel = Wheel::new(0);
     let stream = |s: std::os::unix::net::UnixStream| {
@@ -115,18 +115,18 @@ pub(super) fn pair() -> (Stream, Stream, Rc<TlsBufs>) {
     (stream(a), stream(b), TlsBufs::new(Rc::default()))
 }
 
-pub(super) async fn read(stream: &mut Stream, capacity: usize) -> ReadResult {
+pub(in crate::tls) async fn read(stream: &mut Stream, capacity: usize) -> ReadResult {
     stream.reader.read(|| Buf::with_capacity(capacity)).await
 }
 
-pub(super) async fn send(stream: &mut Stream, bytes: &[u8]) -> std::io::Result<()> {
+pub(in crate::tls) async fn send(stream: &mut Stream, bytes: &[u8]) -> std::io::Result<()> {
     let mut buf = Buf::with_capacity(bytes.len());
     buf.push(bytes);
     stream.writer.write_all(buf).await.0
 }
 
 /// Reads until `n` bytes are there.
-pub(super) async fn read_exact(stream: &mut Stream, n: usize, capacity: usize) -> Vec<u8> {
+pub(in crate::tls) async fn read_exact(stream: &mut Stream, n: usize, capacity: usize) -> Vec<u8> {
     let mut all = Vec::new();
     while all.len() < n {
         let (result, buf) = read(stream, capacity).await;
@@ -137,14 +137,14 @@ pub(super) async fn read_exact(stream: &mut Stream, n: usize, capacity: usize) -
     all
 }
 
-pub(super) fn pattern(n: usize) -> Vec<u8> {
+pub(in crate::tls) fn pattern(n: usize) -> Vec<u8> {
     (0..n).map(|i| (i ^ i >> 8 ^ i >> 16) as u8).collect()
 }
 
-pub(super) fn swap(server: &ServerTls, certificate: Certificate) {
+pub(in crate::tls) fn swap(server: &ServerTls, certificate: Certificate) {
     server.certs().swap(CertSet::new(&[certificate], 0, UnknownName::Default).unwrap());
 }
 
-pub(super) fn write(path: &Path, text: &str) {
+pub(in crate::tls) fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
 }

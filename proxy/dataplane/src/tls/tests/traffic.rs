@@ -189,10 +189,17 @@ fn control_messages_out_of_place_are_refused() {
         ("a hello request to a server", 22, REQUEST, Some(10), Some(10)),
         ("a ticket to a server", 22, &[4, 0, 0, 0], Some(10), Some(10)),
         ("an empty handshake record", 22, &[], Some(10), Some(10)),
-        ("a key update that is none", 22, &[24, 0, 0, 1, 2], Some(50), Some(10)),
+        ("a key update that is none", 22, &[24, 0, 0, 1, 2], Some(47), Some(10)),
+        ("a key update of the wrong size", 22, &[24, 0, 0, 2, 0, 0], Some(50), Some(10)),
+        ("a certificate request", 22, &[13, 0, 0, 3, 0, 0, 0], Some(10), Some(10)),
+        ("a finished", 22, &[20, 0, 0, 1, 0], Some(10), Some(10)),
+        ("a change of ciphers", 20, &[1], Some(10), Some(10)),
+        ("a heartbeat", 24, &[1, 0x40, 0], Some(10), Some(10)),
         ("bytes behind a key update", 22, &[24, 0, 0, 1, 0, 24], Some(10), Some(10)),
         ("a message that is too long", 22, &[24, 0, 0x50, 0], Some(50), Some(50)),
         ("a short alert", 21, &[1], Some(50), Some(50)),
+        ("two alerts", 21, &[1, 90, 1, 90], Some(50), Some(50)),
+        ("an empty alert", 21, &[], Some(10), Some(10)),
         ("user_canceled", 21, &[1, 90], None, None),
         ("a warning", 21, &[1, 100], None, None),
     ] {
@@ -216,6 +223,176 @@ fn control_messages_out_of_place_are_refused() {
             }
         });
     }
+}
+
+/// Seals the records of `make` one after another into one buffer, and sends it.
+async fn send_records(stream: &mut Stream, make: impl FnOnce(&mut Session, &mut Buf)) {
+    let mut buf = Buf::with_capacity(LARGE);
+    make(&mut session(stream).borrow_mut(), &mut buf);
+    send_raw(stream, buf).await;
+}
+
+#[test]
+fn nothing_behind_a_broken_record_is_delivered() {
+    for held_first in [false, true] {
+        with_ends(|mut served, mut called, _| async move {
+            let mut end = 0;
+            send_records(&mut called, |session, buf| {
+                session.seal_raw(23, b"good", buf);
+                let mut forged = vec![23, 3, 3, 0, 40];
+                forged.resize(45, 7);
+                buf.push(&forged);
+                session.seal_raw(23, b"later", buf);
+                session.seal_raw(21, &[1, 0], buf);
+                end = buf.len();
+            })
+            .await;
+            // A small buffer is filled from the held one, a larger one in place.
+            let capacity = if held_first { 4 } else { SMALL };
+            assert_eq!(read_exact(&mut served, 4, capacity).await, b"good");
+            for _ in 0..4 {
+                let error = read(&mut served, capacity).await.0.unwrap_err();
+                assert_eq!(error.to_string(), "a record failed authentication", "{end}");
+            }
+        });
+    }
+}
+
+#[test]
+fn what_follows_a_close_notify_is_ignored() {
+    for capacity in [4, SMALL] {
+        with_ends(|mut served, mut called, _| async move {
+            send_records(&mut called, |session, buf| {
+                session.seal_raw(23, b"last", buf);
+                session.seal_raw(21, &[1, 0], buf);
+                session.seal_raw(23, b"more", buf);
+                buf.push(b"no record");
+            })
+            .await;
+            assert_eq!(read_exact(&mut served, 4, capacity).await, b"last");
+            for _ in 0..3 {
+                assert_eq!(read(&mut served, capacity).await.0.unwrap(), 0);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_read_without_room_is_an_error_and_loses_nothing() {
+    with_ends(|mut served, mut called, _| async move {
+        send(&mut called, b"hello").await.unwrap();
+        for _ in 0..3 {
+            assert_eq!(read(&mut served, 0).await.0.unwrap_err().kind(), ErrorKind::InvalidInput);
+        }
+        assert_eq!(read_exact(&mut served, 2, 2).await, b"he");
+        assert_eq!(read(&mut served, 0).await.0.unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(read_exact(&mut served, 3, 1).await, b"llo");
+    });
+}
+
+#[test]
+fn only_tls13_takes_user_canceled_at_any_level() {
+    with_ends(|mut served, mut called, tls13| async move {
+        send_records(&mut called, |session, buf| {
+            session.seal_raw(21, &[2, 90], buf);
+            session.seal_raw(23, b"data", buf);
+        })
+        .await;
+        match read(&mut served, SMALL).await.0 {
+            Ok(n) => assert!(tls13 && n == 4),
+            Err(error) => assert!(!tls13 && error.kind() == ErrorKind::ConnectionAborted),
+        }
+    });
+}
+
+#[test]
+fn keys_change_at_the_very_end_of_a_buffer() {
+    with_ends(|called, _served, tls13| async move {
+        let session = session(&called);
+        let mut session = session.borrow_mut();
+        for room in 0..200 {
+            // The first record leaves `room` bytes, and spends the key.
+            let (mut plain, mut out) = (Buf::with_capacity(LARGE), Buf::with_capacity(SMALL));
+            let overhead = if tls13 { 22 } else { 29 };
+            out.push(&[0; SMALL - 1000]);
+            session.seal_raw(23, &vec![0; 1000 - overhead - room], &mut out);
+            session.set_tx_limit(0);
+            plain.push(&[7; 300]);
+            let before = out.len();
+            let result = session.seal(&mut plain, &mut out);
+            if !tls13 {
+                assert_eq!(result, Ok(()));
+                assert!(out.len() == before, "sent as it is, the fault comes next");
+                out.clear();
+                assert!(session.seal(&mut plain, &mut out).is_err());
+                return;
+            }
+            result.unwrap();
+            session.set_tx_limit(u64::MAX);
+            // Either the key was changed in this buffer, or it is in the next one.
+            let changed = out.len() > before;
+            assert_eq!(changed, room >= 27, "{room}");
+            out.clear();
+            session.seal(&mut plain, &mut out).unwrap();
+            assert!(plain.is_empty());
+        }
+    });
+}
+
+#[test]
+fn tickets_may_come_together_and_in_pieces() {
+    with_ends(|mut served, mut called, tls13| async move {
+        if !tls13 {
+            return;
+        }
+        // lifetime, age_add, nonce, a ticket of 5,000 bytes, no extensions
+        let mut ticket = vec![4, 0, 0x13, 0x96, 0, 0, 1, 0, 1, 2, 3, 4, 1, 9, 0x13, 0x88];
+        ticket.resize(ticket.len() + 5000, 5);
+        ticket.extend_from_slice(&[0, 0]);
+        assert_eq!(ticket.len(), 4 + 0x1396);
+        let all = ticket.repeat(7);
+        for piece in [1700, 4096, 5003, 16_384] {
+            send_records(&mut served, |session, buf| {
+                for part in all.chunks(piece) {
+                    session.seal_raw(22, part, buf);
+                }
+                session.seal_raw(23, b"data", buf);
+            })
+            .await;
+            assert_eq!(read_exact(&mut called, 4, LARGE).await, b"data", "{piece}");
+        }
+        // Data within a message is refused.
+        send_records(&mut served, |session, buf| {
+            session.seal_raw(22, &ticket[..100], buf);
+            session.seal_raw(23, b"data", buf);
+        })
+        .await;
+        assert!(read(&mut called, LARGE).await.0.is_err());
+    });
+}
+
+#[test]
+fn key_updates_in_a_row_are_answered_once() {
+    with_ends(|mut served, mut called, tls13| async move {
+        if !tls13 {
+            return;
+        }
+        for asked in [1, 5, u32::from(QUIET_RECORDS_MAX)] {
+            send_records(&mut called, |session, buf| {
+                for _ in 0..asked {
+                    session.ask_for_key_update(buf);
+                }
+                session.seal_raw(23, b"now", buf);
+            })
+            .await;
+            assert_eq!(read_exact(&mut served, 3, SMALL).await, b"now");
+            let owed = session(&served).borrow().sealed_len(0);
+            assert!(owed > 0, "one answer is owed");
+            send(&mut served, b"x").await.unwrap();
+            assert_eq!(session(&served).borrow().sealed_len(0), 0);
+            assert_eq!(read_exact(&mut called, 1, SMALL).await, b"x");
+        }
+    });
 }
 
 #[test]

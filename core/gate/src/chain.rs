@@ -104,8 +104,9 @@ impl Gate {
         if redirect(snapshot, request, plan) {
             return Ok(Verdict::Redirect);
         }
-        let authority = Authority::parse(request.head.host.of(request.buf));
-        let host = authority.as_ref().map_or(&b""[..], |authority| authority.lower(host_room));
+        // Every head that is parsed, of either version of HTTP, has had its host checked.
+        let authority = Authority::of_checked(request.head.host.of(request.buf));
+        let host = authority.lower(host_room);
         let path = normal_path(snapshot, request, path_room, plan)?;
         if let Some(verdict) = preflight(snapshot, request, host, path, &client, plan)? {
             return Ok(verdict);

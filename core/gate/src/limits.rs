@@ -190,7 +190,8 @@ impl BoundLimit {
     }
 
     /// The key of a call. `within` is the subscription for limits of a plan, which each subscription has for
-    /// itself. About 15 ns (SipHash-1-3, 128 bits); allocates nothing.
+    /// itself. A few instructions where one resource is counted, else about 15 ns (SipHash-1-3, 128 bits);
+    /// allocates nothing.
     pub(crate) fn key<F: FieldSource>(
         &self,
         secret: &KeySecret,
@@ -199,6 +200,11 @@ impl BoundLimit {
     ) -> pool::Key {
         if self.by.is_empty() && within.is_none() {
             return pool::Key::OWNER;
+        }
+        if let (None, [part]) = (within, &*self.by)
+            && let Some(key) = uid_key(part, counted)
+        {
+            return key;
         }
         let mut hasher = SipHasher13::new_with_key(&secret.0);
         let mut take = |tag: u8, bytes: &[u8]| {
@@ -230,6 +236,23 @@ impl BoundLimit {
         }
         pool::Key(hasher.finish128().as_u128())
     }
+}
+
+/// The key of a limit that is counted by one resource: its uid as it is, for uids are hashes already, and no
+/// caller chooses them.
+fn uid_key<F>(part: &Part, counted: &Counted<'_, F>) -> Option<pool::Key> {
+    const IS_UID: u128 = 1 << 64;
+    let uid = match part {
+        Part::App => counted.app,
+        Part::Credential => counted.credential,
+        Part::Tenant => Some(counted.tenant),
+        Part::Route => Some(counted.route),
+        Part::Service => Some(counted.service),
+        Part::Subject | Part::Client | Part::ClientNetwork { .. } | Part::Header(_) | Part::Model => {
+            return None;
+        }
+    };
+    Some(pool::Key(IS_UID | u128::from(uid.map_or(0, |uid| uid.0))))
 }
 
 fn take_address(take: &mut impl FnMut(u8, &[u8]), tag: u8, address: IpAddr, v4: u8, v6: u8) {

@@ -75,6 +75,21 @@ impl<'a> Authority<'a> {
         Ok(Authority { host, port })
     }
 
+    /// The parts of a text that [`Authority::parse`] has accepted before, without looking at its bytes again. For
+    /// the host of a parsed head.
+    pub fn of_checked(text: &'a [u8]) -> Authority<'a> {
+        const PORT_BYTES_MAX: usize = 6;
+        let from = text.len().saturating_sub(PORT_BYTES_MAX);
+        let colon = text[from..].iter().rposition(|&b| b == b':').map(|at| from + at);
+        // In an IPv6 literal a colon before the bracket is part of the address.
+        let colon = colon.filter(|&at| text[0] != b'[' || text[at - 1] == b']');
+        let (host, port) = colon.map_or((text, None), |at| (&text[..at], Some(&text[at + 1..])));
+        Authority {
+            host: host.strip_suffix(b".").unwrap_or(host),
+            port: port.and_then(|p| parse_port(p).ok()),
+        }
+    }
+
     /// The host in lower case. Borrows when it is so already, else writes into `scratch` (cleared first).
     pub fn lower<'s>(&'s self, scratch: &'s mut Vec<u8>) -> &'s [u8] {
         if !self.host.iter().any(u8::is_ascii_uppercase) {
@@ -160,6 +175,8 @@ mod tests {
             ("a_b-c", "a_b-c", None),
         ];
         for &(text, host, port) in cases {
+            let checked = Authority::of_checked(text.as_bytes());
+            assert_eq!((checked.host, checked.port), (host.as_bytes(), port), "{text}");
             let authority = Authority::parse(text.as_bytes()).unwrap();
             assert_eq!((authority.host, authority.port), (host.as_bytes(), port), "{text}");
         }

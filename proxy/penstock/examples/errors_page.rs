@@ -17,11 +17,11 @@ const PARTS: [(u16, &str); 8] = [
 ];
 
 /// The page.
-pub fn page() -> String {
+pub(crate) fn page() -> String {
     let mut text = String::from(
         "# Answers that the gateway makes itself\n\n\
          Generated from the list in the code; a test keeps it current. Every such answer is a problem document\n\
-         (RFC 9457, `application/problem+json`) with `type`, `title`, `status`, `detail`, the stable `code` below and\n\
+         (RFC 9457, `application/problem+json`) with `title`, `status`, `detail`, the stable `code` below and\n\
          the `request_id`, which is also the `x-request-id` field. The call's record has the same code: `penstock-ring\n\
          tail 'code=no_route'` finds it. Codes never change their meaning. Status 499 stands in records only: the\n\
          caller had gone.\n",

@@ -22,6 +22,8 @@ pub struct Counters {
     pub upstream_out: Cell<u64>,
     /// The request is with the upstream as a whole.
     pub sent: Cell<bool>,
+    /// The final answer has begun to come; from then on its side keeps the upstream's deadline.
+    pub answering: Cell<bool>,
 }
 
 /// A call.
@@ -37,8 +39,12 @@ pub struct Call {
     pub head_ns: u64,
     /// When the answer was complete but for its last send, monotonic ns; 0 before that.
     pub settled_ns: u64,
-    /// The sequence under which the record was published.
+    /// Bytes of the send that completes the answer.
+    pub last_send: u64,
+    /// The sequence under which the record was published; none if the ring was full.
     published: Option<u64>,
+    /// It has been offered to the ring.
+    told: bool,
 }
 
 impl Call {
@@ -47,11 +53,14 @@ impl Call {
         self.began_ns = client.began_ns;
         self.head_ns = now_ns;
         self.published = None;
+        self.told = false;
+        self.last_send = 0;
         self.settled_ns = 0;
         let counters = &self.counters;
         counters.bytes_in.set(head.head_len as u64);
         counters.upstream_out.set(0);
         counters.sent.set(false);
+        counters.answering.set(false);
         let record = &mut self.record;
         record.reset();
         record.time_ns = worker.wall_ns(client.began_ns);
@@ -84,11 +93,12 @@ impl Call {
         self.record.bytes_out = bytes_out;
         self.record.duration_us = micros(now_ns.saturating_sub(self.began_ns));
         self.published = worker.record(&mut self.record, strings);
+        self.told = true;
     }
 
-    /// Whether the record has been published.
+    /// Whether the record has been published, or was dropped because the ring is full.
     pub fn is_published(&self) -> bool {
-        self.published.is_some()
+        self.told
     }
 
     /// Tells what became of the last send, if that is worth telling: it failed, or it took long. `bytes_out` is

@@ -88,6 +88,9 @@ impl Downlink<'_> {
     /// See [`Failed`].
     pub async fn run(mut self) -> Result<Done, Failed> {
         let buf = self.read_head().await?;
+        // The first byte has come. A client that is slow to read is no fault of the upstream's.
+        self.call.counters.answering.set(true);
+        self.upstream_timer.disarm();
         self.call.record.upstream_status = self.head.status;
         if self.shape.retry_statuses.contains(&self.head.status) {
             self.worker.bufs.put(buf);
@@ -119,7 +122,8 @@ impl Downlink<'_> {
                         if interim > INTERIM_MAX {
                             return Err(Failed { heard: true, ..failed(Code::UpstreamTooManyInterim) });
                         }
-                        if !(continued && self.head.status == 100) && self.shape.client == Version::Http11 {
+                        let again = self.head.status == 100 && std::mem::replace(&mut continued, true);
+                        if !again && self.shape.client == Version::Http11 {
                             self.write_interim(buf.bytes()).await?;
                         }
                         buf.consume(self.head.head_len);
@@ -235,6 +239,10 @@ impl Downlink<'_> {
                 let upstream_clean =
                     self.head.keep_alive && self.head.framing != BodyFraming::UntilClose && buf.is_empty();
                 self.worker.bufs.put(buf);
+                if !self.call.is_published() {
+                    // The last bytes of the body were framing that the client does not get.
+                    self.publish(sys::monotonic_ns());
+                }
                 return Ok(Done { upstream_clean, client_keeps, large: self.is_large() });
             }
             if head_left {
@@ -312,6 +320,7 @@ impl Downlink<'_> {
         self.call.record.bytes_out += (head_len + n) as u64;
         let now_ns = sys::monotonic_ns();
         if last {
+            self.call.last_send = (head_len + n) as u64;
             self.publish(now_ns);
         }
         let result = if head_len > 0 && buf.prepend(self.out) {
@@ -328,20 +337,27 @@ impl Downlink<'_> {
             buf.consume(n);
             self.write_client(out, now_ns).await
         } else {
+            let mut head_sent = Ok(());
             if head_len > 0 {
                 let out = self.worker.bufs.filled(&[self.out]);
                 *head_left = false;
                 self.out.clear();
-                self.write_client(out, now_ns).await?;
+                head_sent = self.write_client(out, now_ns).await;
             }
-            self.arm_write(now_ns);
-            let (result, back) = self.writer.write(buf, n).await;
-            buf = back;
-            result.map_err(|_| self.client_lost())
+            match head_sent {
+                Err(lost) => Err(lost),
+                Ok(()) => {
+                    self.arm_write(now_ns);
+                    let (result, back) = self.writer.write(buf, n).await;
+                    buf = back;
+                    result.map_err(|_| self.client_lost())
+                }
+            }
         };
         if last {
             let gone = result.is_err().then_some(Code::ClientGone);
-            self.call.sent_last(self.worker, now_ns, gone, self.call.record.bytes_out);
+            let unsure = if gone.is_some() { self.call.last_send } else { 0 };
+            self.call.sent_last(self.worker, now_ns, gone, self.call.record.bytes_out - unsure);
         }
         result.map(|()| buf)
     }
@@ -389,6 +405,7 @@ impl Downlink<'_> {
         let (result, buf) = poll_fn(|cx| reader.poll_read(cx)).await;
         let code = match result {
             Ok(n) if n > 0 => {
+                self.upstream_timer.disarm();
                 self.call.record.upstream_bytes_in += n as u64;
                 return Ok(Some(buf));
             }

@@ -5,6 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use penstock_balance::Outcome;
 use penstock_gate::spec::RetryOn;
@@ -242,17 +243,25 @@ impl Attempting<'_> {
             self.route.body.max,
             forward.body_digest.is_some(),
         );
+        // Whether the next request can follow is known only where every byte of this one was taken from the pending
+        // ones, and every byte behind it was put back.
+        let mut body_read = false;
         let code = match taken {
             Err(code) => code,
             Ok(()) => match self.check_digest(client, scratch, forward).await {
                 Err(code) => code,
-                Ok(()) => match self.tries(client, scratch, forward, now_ns).await {
-                    Ok(after) => return after,
-                    Err(code) => code,
-                },
+                Ok(()) => {
+                    let came_first = scratch.request_body.is_done();
+                    match self.tries(client, scratch, forward, now_ns).await {
+                        Ok(after) => return after,
+                        Err(code) => {
+                            body_read = came_first || scratch.call.counters.sent.get();
+                            code
+                        }
+                    }
+                }
             },
         };
-        let body_read = scratch.request_body.is_done();
         answer::problem(self.worker, client, scratch, self.request, code, None, body_read).await
     }
 
@@ -301,10 +310,14 @@ impl Attempting<'_> {
         let mut left = spec.retries.max;
         loop {
             let target = tries.next(now_ns, forward.balance_hash)?;
-            let (connection, fresh) = match self.connect(scratch, &spec, &target).await {
+            let (connection, fresh) = match self.connect(scratch, &spec, &target, total_until_ns).await {
                 Ok(connection) => connection,
                 Err(code) => {
                     now_ns = sys::monotonic_ns();
+                    if now_ns >= total_until_ns {
+                        tries.ended(Outcome::Unknown, now_ns, 0);
+                        return Err(Code::TotalTimeout);
+                    }
                     let busy = code == Code::PoolExhausted;
                     tries.ended(if busy { Outcome::Unknown } else { Outcome::Failure }, now_ns, 0);
                     // Nothing was sent, so whatever the method, it may go elsewhere.
@@ -330,10 +343,14 @@ impl Attempting<'_> {
                 Try::After(after) => return Ok(after),
                 Try::Answer(code) => return Err(code),
                 Try::Failed(code) => {
-                    // A pooled connection that had died in the meantime is no fault of the target's.
-                    let resets = !fresh || spec.retries.retry_on.contains(&RetryOn::Reset);
-                    let wanted = code == Code::UpstreamUnavailable || resets;
-                    if !may_retry || !wanted || (fresh && !tries.may_retry()) {
+                    let broke = matches!(code, Code::UpstreamReset | Code::UpstreamClosedEarly);
+                    // A pooled connection that had died in the meantime is no fault of the target's; whatever else
+                    // is tried again draws on the budget.
+                    let stale = broke && !fresh;
+                    let wanted = code == Code::UpstreamUnavailable
+                        || stale
+                        || (broke && spec.retries.retry_on.contains(&RetryOn::Reset));
+                    if !may_retry || !wanted || (!stale && !tries.may_retry()) {
                         return Err(code);
                     }
                     left -= 1;
@@ -350,6 +367,7 @@ impl Attempting<'_> {
         scratch: &mut Scratch,
         spec: &penstock_gate::spec::Upstream,
         target: &Target,
+        total_until_ns: u64,
     ) -> Result<(Connection, bool), Code> {
         let record = &mut scratch.call.record;
         record.upstream = spec.id.0;
@@ -360,16 +378,24 @@ impl Attempting<'_> {
         }
         record.flags &= !penstock_ring::flag::UPSTREAM_REUSED;
         let began_ns = sys::monotonic_ns();
+        let left = Duration::from_nanos(total_until_ns.saturating_sub(began_ns));
         let patience = Patience {
-            connect: self.route.timeouts.connect,
-            wait: spec.pool.wait,
+            connect: self.route.timeouts.connect.min(left),
+            wait: spec.pool.wait.min(left),
             open_max: spec.pool.per_target_max,
         };
         let acquired = target.acquire(patience, self.worker, self.upstream).await;
         let took_ns = sys::monotonic_ns().saturating_sub(began_ns);
         record.connect_us = micros32(took_ns);
         record::connected(record, acquired.is_ok(), took_ns);
-        acquired.map(|connection| (connection, true))
+        let connection = acquired?;
+        let fresh = connection.requests == 0;
+        if !fresh {
+            // It was waited for until another request was through with it.
+            record.flags |= penstock_ring::flag::UPSTREAM_REUSED;
+            (record.queue_us, record.connect_us) = (micros32(took_ns), 0);
+        }
+        Ok((connection, fresh))
     }
 
     async fn attempt(
@@ -382,6 +408,7 @@ impl Attempting<'_> {
     ) -> Try {
         let (worker, timeouts, target) = (self.worker, &self.route.timeouts, attempt.target);
         connection.requests += 1;
+        scratch.call.counters.answering.set(false);
         let Scratch { head, plan, response, call, request_body, response_body, first, out } = scratch;
         shape::write_request(out, head, self.request.bytes(), plan, self.route, self.upstream, target);
         let first_byte_ns = attempt.now_ns.saturating_add(timeouts.first_byte.as_nanos() as u64);
@@ -422,6 +449,8 @@ impl Attempting<'_> {
                     bytes_max: self.route.body.max,
                     rate_min: self.route.body.rate_min,
                     idle: timeouts.idle,
+                    first_byte: timeouts.first_byte,
+                    total_until_ns: attempt.total_until_ns,
                 },
             };
             let down = Downlink {
@@ -455,7 +484,11 @@ impl Attempting<'_> {
             Ended::Answered(Ok(_)) if scratch.call.record.upstream_status < 500 => {
                 tries.ended(Outcome::Success, ended_ns, latency_ns);
             }
-            Ended::Answered(Err(failed)) if failed.code == Code::ClientGone => {
+            // Neither a client that left nor one that was slow to send is the target's fault.
+            Ended::Answered(Err(failed))
+                if failed.code == Code::ClientGone
+                    || (failed.code == Code::TotalTimeout && !scratch.call.counters.sent.get()) =>
+            {
                 tries.ended(Outcome::Unknown, ended_ns, 0)
             }
             Ended::Answered(_) => tries.ended(Outcome::Failure, ended_ns, latency_ns),

@@ -88,6 +88,9 @@ pub fn strings<'a>(
 pub fn broken_off(worker: &Worker, scratch: &mut Scratch, request: &[u8], target: &Target, code: Code) {
     let Scratch { head, plan, call, .. } = scratch;
     if call.is_published() {
+        // The last send was under way.
+        let bytes_out = call.record.bytes_out.saturating_sub(call.last_send);
+        call.sent_last(worker, call.settled_ns, Some(code), bytes_out);
         return;
     }
     call.record.code = code.id();

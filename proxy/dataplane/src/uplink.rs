@@ -1,4 +1,7 @@
 //! From the client to the upstream: the body of the request, then the watch for a client that goes away.
+//!
+//! A client that closes its side before it has its answer is taken to be gone, as one that has left looks the same:
+//! its call is given up, up to the upstream.
 
 use std::future::{pending, poll_fn};
 use std::io;
@@ -175,6 +178,10 @@ pub struct BodyRules {
     pub rate_min: Option<u64>,
     /// Between two reads of the client or writes to the upstream.
     pub idle: Duration,
+    /// From the last byte of the request to the first of the answer.
+    pub first_byte: Duration,
+    /// When the call as a whole has taken too long, monotonic ns; [`u64::MAX`]: never.
+    pub total_until_ns: u64,
 }
 
 impl Uplink<'_> {
@@ -183,7 +190,7 @@ impl Uplink<'_> {
     pub async fn run(mut self) -> Stop {
         if !self.body.is_done() {
             match self.send_body().await {
-                Ok(()) => {}
+                Ok(()) => self.upstream_has(Some(self.rules.first_byte)),
                 Err(Some(stop)) => return stop,
                 // The upstream takes no more; what it answers decides.
                 Err(None) => return pending().await,
@@ -234,9 +241,20 @@ impl Uplink<'_> {
         }
     }
 
-    async fn write(&mut self, buf: Buf, n: usize) -> Result<Buf, Option<Stop>> {
-        let until_ns = sys::tick_ns() + self.rules.idle.as_nanos() as u64;
+    /// Gives the upstream this long, or nothing to do but to wait for the client (`None`). Once it answers, the
+    /// answer's side keeps the deadline.
+    fn upstream_has(&self, patience: Option<Duration>) {
+        if self.counters.answering.get() {
+            return;
+        }
+        let until_ns =
+            patience.map_or(u64::MAX, |patience| sys::tick_ns().saturating_add(patience.as_nanos() as u64));
+        let until_ns = until_ns.min(self.rules.total_until_ns);
         self.upstream_timer.arm(until_ns, Action::Shutdown(Side::Both));
+    }
+
+    async fn write(&mut self, buf: Buf, n: usize) -> Result<Buf, Option<Stop>> {
+        self.upstream_has(Some(self.rules.idle));
         let (result, buf) = self.writer.write(buf, n).await;
         self.counters.upstream_out.set(self.counters.upstream_out.get() + n as u64);
         match result {
@@ -246,6 +264,7 @@ impl Uplink<'_> {
     }
 
     async fn read(&mut self, buf: Buf, began_ns: u64, content: u64) -> Result<Buf, Option<Stop>> {
+        self.upstream_has(None);
         let idle_ns = sys::tick_ns() + self.rules.idle.as_nanos() as u64;
         let floor_ns = match self.rules.rate_min {
             Some(rate) if rate > 0 => began_ns

@@ -41,7 +41,8 @@ pub struct Target {
     pub pool: Pool,
     connector: Connector,
     label: String,
-    told_healthy: Cell<bool>,
+    /// What the balancer was told last; nothing yet of a target that is new or has moved.
+    told_healthy: Cell<Option<bool>>,
     taken_ejection_ns: Cell<u64>,
 }
 
@@ -58,7 +59,7 @@ impl Target {
             pool: Pool::default(),
             connector: Connector::default(),
             label,
-            told_healthy: Cell::new(true),
+            told_healthy: Cell::new(None),
             taken_ejection_ns: Cell::new(0),
         })
     }
@@ -144,8 +145,9 @@ impl Upstream {
         let before_ns = now_ns.saturating_sub(self.spec.borrow().pool.idle.as_nanos() as u64);
         for target in self.targets.borrow().iter() {
             target.pool.sweep(before_ns);
+            target.pool.shed(target.node.wanted() as usize);
             let healthy = target.node.healthy();
-            if target.told_healthy.replace(healthy) != healthy {
+            if target.told_healthy.replace(Some(healthy)) != Some(healthy) {
                 self.balancer.borrow_mut().set_healthy(now_ns, target.id(), healthy);
             }
             let until_ns = target.node.ejected_until_ns();
@@ -291,22 +293,34 @@ impl Target {
         worker: &Worker,
         upstream: &Upstream,
     ) -> Result<Connection, Code> {
-        if let Some(place) = self.node.reserve(patience.open_max) {
+        if !self.pool.is_waited_for()
+            && let Some(place) = self.node.reserve(patience.open_max)
+        {
             return self.open(place, patience, worker, upstream).await;
         }
         let waiter = self.pool.wait().ok_or(Code::PoolExhausted)?;
-        let mut left = patience.wait;
+        let wanted = self.node.want();
+        let until_ns = sys::monotonic_ns().saturating_add(patience.wait.as_nanos() as u64);
         loop {
-            let step = left.min(CAP_LOOK);
-            match monoio::time::timeout(step, poll_fn(|cx| waiter.poll(cx))).await {
-                Ok(Some(connection)) => return Ok(connection),
-                Ok(None) | Err(_) => {
-                    if let Some(place) = self.node.reserve(patience.open_max) {
-                        return self.open(place, patience, worker, upstream).await;
+            let left = Duration::from_nanos(until_ns.saturating_sub(sys::monotonic_ns()));
+            match monoio::time::timeout(left.min(CAP_LOOK), poll_fn(|cx| waiter.poll(cx))).await {
+                Ok(Some(mut connection)) => {
+                    if connection.is_quiet() {
+                        return Ok(connection);
                     }
+                    // The peer closed it in the same moment; its place is free for the first in the queue.
+                    self.pool.rejoin(&waiter);
                 }
+                Ok(None) | Err(_) => {}
             }
-            left = left.saturating_sub(step);
+            if self.pool.is_first(&waiter)
+                && let Some(place) = self.node.reserve(patience.open_max)
+            {
+                self.pool.leave(&waiter);
+                drop((waiter, wanted));
+                self.pool.closed(); // there may be room for the next one too
+                return self.open(place, patience, worker, upstream).await;
+            }
             if left.is_zero() {
                 return Err(Code::PoolExhausted);
             }
@@ -372,6 +386,9 @@ impl Target {
 
     /// Takes a connection back after an answer that left it clean.
     pub fn release(&self, connection: Connection, bufs: &BufPool, now_ns: u64) {
+        if self.node.wanted() > 0 && !self.pool.is_waited_for() {
+            return drop(connection); // another worker waits for its place under the node's cap
+        }
         self.pool.put(connection, bufs, now_ns);
     }
 

@@ -12,7 +12,9 @@ use penstock_gate::spec::{Target, TargetAddress, Uid};
 /// A target as the node sees it.
 #[derive(Debug)]
 pub struct NodeTarget {
+    address: TargetAddress,
     open: AtomicU32,
+    wanted: AtomicU32,
     healthy: AtomicBool,
     ejected_until_ns: AtomicU64,
     addresses: RwLock<Arc<[SocketAddr]>>,
@@ -25,7 +27,9 @@ impl NodeTarget {
             TargetAddress::Dns(..) | TargetAddress::Unix(_) => Arc::new([]),
         };
         Self {
+            address: address.clone(),
             open: AtomicU32::new(0),
+            wanted: AtomicU32::new(0),
             healthy: AtomicBool::new(true),
             ejected_until_ns: AtomicU64::new(0),
             addresses: RwLock::new(addresses),
@@ -38,6 +42,17 @@ impl NodeTarget {
             .open
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < open_max).then_some(open + 1));
         taken.ok().map(|_| OpenPlace(self.clone()))
+    }
+
+    /// Tells all workers, for as long as what it gives is kept, that a request waits for a place under the cap.
+    pub fn want(self: &Arc<Self>) -> Wanted {
+        self.wanted.fetch_add(1, Ordering::Relaxed);
+        Wanted(self.clone())
+    }
+
+    /// Requests that wait for a place under the cap, over all workers.
+    pub fn wanted(&self) -> u32 {
+        self.wanted.load(Ordering::Relaxed)
     }
 
     /// Connections open or being opened, over all workers.
@@ -76,6 +91,16 @@ impl NodeTarget {
     }
 }
 
+/// A request that waits for a place under the cap; see [`NodeTarget::want`].
+#[derive(Debug)]
+pub struct Wanted(Arc<NodeTarget>);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.wanted.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The place of one open connection, given back when dropped.
 #[derive(Debug)]
 pub struct OpenPlace(Arc<NodeTarget>);
@@ -93,9 +118,24 @@ pub struct NodeTargets {
 }
 
 impl NodeTargets {
-    /// The shared state of a target, made when it is asked for first.
+    /// The shared state of a target, made when it is asked for first and when its address has changed.
     pub fn get(&self, target: &Target) -> Arc<NodeTarget> {
-        self.targets.entry(target.uid).or_insert_with(|| Arc::new(NodeTarget::new(&target.address))).clone()
+        let made = || Arc::new(NodeTarget::new(&target.address));
+        let mut entry = self.targets.entry(target.uid).or_insert_with(made);
+        if entry.address != target.address {
+            *entry = made(); // it has moved: nothing that was known of it holds at the new place
+        }
+        entry.clone()
+    }
+
+    /// Connections open or being opened, to all targets.
+    pub fn open_in_all(&self) -> u32 {
+        self.targets.iter().map(|target| target.open()).sum()
+    }
+
+    /// Requests that wait for a place under a cap, of all targets.
+    pub fn wanted_in_all(&self) -> u32 {
+        self.targets.iter().map(|target| target.wanted()).sum()
     }
 
     /// Forgets the targets that no configuration names any more; open connections keep theirs alive.

@@ -45,7 +45,7 @@ impl Connection {
 
     /// Whether nothing has come from the peer since its last answer. One poll of the posted read, no syscall
     /// under io_uring.
-    fn is_quiet(&mut self) -> bool {
+    pub fn is_quiet(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         matches!(self.stream.reader.poll_read(&mut cx), Poll::Pending)
     }
@@ -131,14 +131,47 @@ impl Pool {
         }
     }
 
-    /// A connection was closed: whoever waits longest may try to open one.
+    /// A connection was closed: whoever waits longest may try to open one. It keeps its place in the queue until it
+    /// leaves, as the place may be gone before its turn comes.
     pub fn closed(&self) {
-        while let Some(waiter) = self.waiters.borrow_mut().pop_front() {
-            if Rc::strong_count(&waiter) > 1 {
-                waiter.wake();
-                return;
-            }
+        let mut waiters = self.waiters.borrow_mut();
+        while waiters.front().is_some_and(|waiter| Rc::strong_count(waiter) == 1) {
+            waiters.pop_front();
         }
+        if let Some(waiter) = waiters.front() {
+            waiter.wake();
+        }
+    }
+
+    /// Whether anyone waits; who comes later must not overtake.
+    pub fn is_waited_for(&self) -> bool {
+        self.waiters.borrow().iter().any(|waiter| Rc::strong_count(waiter) > 1)
+    }
+
+    /// Whether nobody has waited longer than this one.
+    pub fn is_first(&self, waiter: &Rc<Waiter>) -> bool {
+        let waiters = self.waiters.borrow();
+        waiters.iter().find(|w| Rc::strong_count(w) > 1).is_some_and(|first| Rc::ptr_eq(first, waiter))
+    }
+
+    /// Takes the first place again, after what was handed over proved dead.
+    pub fn rejoin(&self, waiter: &Rc<Waiter>) {
+        self.waiters.borrow_mut().push_front(waiter.clone());
+        waiter.woken.set(false);
+    }
+
+    /// Leaves the queue, so that no connection is handed to one who no longer looks.
+    pub fn leave(&self, waiter: &Rc<Waiter>) {
+        self.waiters.borrow_mut().retain(|other| !Rc::ptr_eq(other, waiter));
+    }
+
+    /// Closes up to `n` idle connections, those unused for longest first.
+    pub fn shed(&self, n: usize) {
+        let mut idle = self.idle.borrow_mut();
+        let n = n.min(idle.len());
+        let mut shed: Vec<Connection> = idle.drain(..n).collect();
+        drop(idle);
+        shed.iter_mut().for_each(|connection| self.leaves_idle(connection));
     }
 
     /// Joins the queue for a connection, unless it is full.

@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -11,8 +12,12 @@ use std::time::Duration;
 use penstock_dataplane::driver::{Choice, choose};
 use penstock_dataplane::event::Events;
 use penstock_dataplane::supervise::{Dataplane, Options};
+use penstock_dataplane::sys;
+use penstock_dataplane::tls::TlsSets;
 use penstock_dataplane::worker::{Equipment, Served};
+use penstock_gate::callers::CallerEntries;
 use penstock_gate::spec;
+use penstock_ring::CallRecord;
 
 /// How long a test waits for bytes that must come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -161,6 +166,66 @@ pub fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
 pub struct Gateway {
     pub addr: SocketAddr,
     pub dataplane: Arc<Dataplane>,
+    pool: Arc<penstock_limits::NodePool>,
+    folder: Option<TempDir>,
+    heard: Arc<Mutex<Vec<String>>>,
+}
+
+/// What a specification serves.
+pub fn served(spec: spec::Spec, pool: &penstock_limits::NodePool, before: Option<&TlsSets>) -> Served {
+    let now_unix_s = (sys::wall_ns() / 1_000_000_000) as i64;
+    let mut register =
+        |spec: &penstock_limits::LimitSpec| pool.register(spec).map_err(|error| error.to_string());
+    let callers = CallerEntries::new(spec.callers.clone(), now_unix_s, &mut register).expect("callers");
+    let mut snapshot = penstock_gate::compile(spec).expect("a valid configuration");
+    snapshot.bind_limits(now_unix_s, &mut register).expect("limits");
+    let tls = TlsSets::build(&snapshot, before).expect("certificates");
+    Served { snapshot: Arc::new(snapshot), callers: Arc::new(callers), tls: Arc::new(tls) }
+}
+
+/// Waits for a condition that must come true.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        thread::yield_now();
+    }
+}
+
+pub fn target_spec(addr: SocketAddr) -> spec::Target {
+    spec::Target {
+        id: spec::Id(u32::from(addr.port()) + 1000),
+        uid: spec::Uid(u64::from(addr.port())),
+        name: addr.to_string(),
+        scheme: spec::Scheme::Http,
+        address: spec::TargetAddress::Ip(addr),
+        weight: 1,
+        backup: false,
+    }
+}
+
+/// An address at which nobody listens.
+pub fn nowhere() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address")
+}
+
+/// A limit of this measure, without a key, counted in a window of an hour where it needs one.
+pub fn limit_spec(id: u32, measure: spec::Measure) -> spec::Limit {
+    let concurrent = matches!(measure, spec::Measure::Concurrent(_));
+    spec::Limit {
+        id: spec::Id(id),
+        uid: spec::Uid(u64::from(id)),
+        name: format!("limit{id}"),
+        measure,
+        per: (!concurrent).then_some(spec::Period::Span(Duration::from_secs(3600))),
+        algorithm: if concurrent { spec::Algorithm::Concurrency } else { spec::Algorithm::Fixed },
+        burst: None,
+        mode: spec::Mode::Hard,
+        alert_at_percent: Vec::new(),
+        reserve: spec::Reserve::Estimate,
+        keys_max: 100,
+        by: Vec::new(),
+    }
 }
 
 pub fn upstream_spec(addr: SocketAddr) -> spec::Upstream {
@@ -168,15 +233,7 @@ pub fn upstream_spec(addr: SocketAddr) -> spec::Upstream {
         id: spec::Id(1),
         uid: spec::Uid(1),
         name: "up".into(),
-        targets: vec![spec::Target {
-            id: spec::Id(2),
-            uid: spec::Uid(u64::from(addr.port())),
-            name: "target".into(),
-            scheme: spec::Scheme::Http,
-            address: spec::TargetAddress::Ip(addr),
-            weight: 1,
-            backup: false,
-        }],
+        targets: vec![target_spec(addr)],
         balance: spec::Balance::default(),
         health: None,
         passive_health: None,
@@ -259,20 +316,81 @@ pub fn open_spec(upstream: spec::Upstream, listener: spec::Listener) -> spec::Sp
     }
 }
 
-fn gate() -> penstock_gate::Gate {
+/// What a gateway of a test is made of. The routes, listeners and callers stand in `spec`.
+pub struct Setup {
+    pub driver: Choice,
+    pub workers: usize,
+    pub spec: spec::Spec,
+    /// Whether calls are recorded; see [`Gateway::records`].
+    pub rings: bool,
+}
+
+impl Setup {
+    pub fn new(driver: Choice, upstream: spec::Upstream) -> Self {
+        Self { driver, workers: 1, spec: open_spec(upstream, listener_spec()), rings: false }
+    }
+
+    pub fn route(&mut self) -> &mut spec::Route {
+        &mut self.spec.routes[0]
+    }
+
+    pub fn start(self) -> Gateway {
+        Gateway::build(self)
+    }
+}
+
+/// Limits of the whole node, shared by its workers.
+fn node_pool() -> Arc<penstock_limits::NodePool> {
     let config = penstock_limits::NodeConfig {
         keys_max: 1000,
         rolling_keys_max: 10,
-        workers_max: 4,
+        workers_max: 16,
         ..penstock_limits::NodeConfig::new(1, 7)
     };
-    let now = penstock_limits::Now { mono_ns: 1, wall_ns: 1 };
+    let now = penstock_limits::Now { mono_ns: sys::monotonic_ns(), wall_ns: sys::wall_ns() };
     let region = penstock_limits::Region::memory(config.region_words());
-    let pool = penstock_limits::NodePool::open(region, &config, now, &[]).expect("a pool");
-    let shard = penstock_limits::Shard::new(Arc::new(pool)).expect("a seat");
+    Arc::new(penstock_limits::NodePool::open(region, &config, now, &[]).expect("a pool"))
+}
+
+fn gate(pool: &Arc<penstock_limits::NodePool>) -> penstock_gate::Gate {
+    let shard = penstock_limits::Shard::new(pool.clone()).expect("a seat");
     let replays = Arc::new(penstock_gate::identity::ReplayTable::new(16));
     let secret = penstock_gate::limits::KeySecret::new([1; 16]);
     penstock_gate::Gate::new(shard, replays, secret, penstock_gate::IdSource::new([1, 2, 3, 4]))
+}
+
+/// A folder that goes away with its owner.
+pub struct TempDir(pub PathBuf);
+
+impl TempDir {
+    pub fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("penstock-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).expect("a folder");
+        Self(path)
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// A call as its record tells it, amendments applied.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    pub call: CallRecord,
+    pub path: String,
+    pub target: String,
+    pub amended: usize,
+}
+
+impl Recorded {
+    pub fn code(&self) -> &'static str {
+        penstock_http::Code::from_id(self.call.code).map_or("", |code| code.as_str())
+    }
 }
 
 impl Gateway {
@@ -281,23 +399,100 @@ impl Gateway {
     }
 
     pub fn with(driver: Choice, upstream: spec::Upstream, listener: spec::Listener) -> Self {
-        let spec = open_spec(upstream, listener);
-        let snapshot = penstock_gate::compile(spec).expect("a valid configuration");
+        Setup { driver, workers: 1, spec: open_spec(upstream, listener), rings: false }.start()
+    }
+
+    pub fn build(setup: Setup) -> Self {
+        let pool = node_pool();
         let (events, told) = Events::channel();
-        thread::spawn(move || told.iter().for_each(|event| eprintln!("{event}")));
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let kept = heard.clone();
+        thread::spawn(move || {
+            told.iter().for_each(|event| {
+                let text = event.to_string();
+                eprintln!("{text}");
+                kept.lock().expect("no panic").push(text);
+            });
+        });
+        let folder = setup.rings.then(TempDir::new);
+        let run = folder.as_ref().map(|folder| penstock_ring::Run::begin(&folder.0).expect("a run"));
+        let made = AtomicUsize::new(0);
+        let gates = pool.clone();
         let options = Options {
-            cpus: vec![None],
-            driver: choose(driver).expect("a driver"),
-            equip: Box::new(|_| Equipment { ring: None, gate: gate() }),
+            cpus: vec![None; setup.workers],
+            driver: choose(setup.driver).expect("a driver"),
+            equip: Box::new(move |_| Equipment {
+                ring: run.as_ref().map(|run| {
+                    let number = made.fetch_add(1, Ordering::Relaxed) as u32;
+                    let capacity = 16 * penstock_ring::CAPACITY_BYTES_MIN;
+                    penstock_ring::RingWriter::new(run.create_ring(number, capacity, 1).expect("a ring"))
+                }),
+                gate: gate(&gates),
+            }),
             events,
         };
-        let dataplane = Dataplane::start(
-            options,
-            Served { snapshot: Arc::new(snapshot), callers: Arc::default(), tls: Arc::default() },
-        )
-        .expect("a start");
-        let spec::Address::Tcp(addr) = dataplane.addresses()[0].1.clone() else { panic!("a TCP listener") };
-        Self { addr, dataplane }
+        let served = served(setup.spec, &pool, None);
+        let dataplane = Dataplane::start(options, served).expect("a start");
+        let addr = match dataplane.addresses().first().map(|(_, address)| address.clone()) {
+            Some(spec::Address::Tcp(addr)) => addr,
+            _ => SocketAddr::from(([127, 0, 0, 1], 0)),
+        };
+        Self { addr, dataplane, pool, folder, heard }
+    }
+
+    /// Serves another configuration.
+    pub fn reload(&self, spec: spec::Spec) -> Result<(), penstock_dataplane::supervise::SuperviseError> {
+        let before = self.dataplane.served();
+        self.dataplane.configure(served(spec, &self.pool, Some(&before.tls)))
+    }
+
+    /// The calls recorded so far, in the order of their rings.
+    pub fn records(&self) -> Vec<Recorded> {
+        let folder = &self.folder.as_ref().expect("a gateway with rings").0;
+        let mut calls: Vec<Recorded> = Vec::new();
+        for file in penstock_ring::ring_files(folder).expect("a folder") {
+            let ring = penstock_ring::open_readable(&file.path).expect("a ring");
+            let mut cursor = penstock_ring::Cursor::oldest(ring);
+            let first = calls.len();
+            loop {
+                match cursor.read_next() {
+                    penstock_ring::Item::Call(view) => calls.push(Recorded {
+                        call: view.record.clone(),
+                        path: String::from_utf8_lossy(view.string(penstock_ring::Slot::Path)).into_owned(),
+                        target: String::from_utf8_lossy(view.string(penstock_ring::Slot::Target))
+                            .into_owned(),
+                        amended: 0,
+                    }),
+                    penstock_ring::Item::Amend(amend) => {
+                        let of = calls[first..].iter_mut().find(|c| c.call.sequence == amend.sequence);
+                        let of = of.expect("an amendment of a call that is there");
+                        amend.apply(&mut of.call);
+                        of.amended += 1;
+                    }
+                    penstock_ring::Item::End => break,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        calls
+    }
+
+    /// Waits until `n` calls are recorded, and makes sure that no more are.
+    pub fn recorded(&self, n: usize) -> Vec<Recorded> {
+        eventually("the records", || self.records().len() >= n);
+        let records = self.records();
+        assert_eq!(records.len(), n, "{records:#?}");
+        records
+    }
+
+    /// Whether an event with this text was told.
+    pub fn was_told(&self, text: &str) -> bool {
+        self.heard.lock().expect("no panic").iter().any(|event| event.contains(text))
+    }
+
+    /// Client connections that are open, over all workers.
+    pub fn connections(&self) -> u32 {
+        self.dataplane.stats().iter().map(|stats| stats.connections.load(Ordering::Relaxed)).sum()
     }
 
     pub fn client(&self) -> Client {

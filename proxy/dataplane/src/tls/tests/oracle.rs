@@ -41,7 +41,8 @@ fn configs() -> Vec<Configs> {
     let build = |suite: &rustls::SupportedCipherSuite| {
         let provider: Arc<_> = CryptoProvider { cipher_suites: vec![*suite], ..(*whole).clone() }.into();
         let version = if suite.version().version == ProtocolVersion::TLSv1_3 { &TLS13 } else { &TLS12 };
-        let is_rsa = format!("{:?}", suite.suite()).contains("RSA_") && !format!("{:?}", suite.suite()).contains("ECDSA");
+        let is_rsa = format!("{:?}", suite.suite()).contains("RSA_")
+            && !format!("{:?}", suite.suite()).contains("ECDSA");
         let (cert, key): &(CertificateDer<'static>, Vec<u8>) = &made[usize::from(is_rsa)];
         let mut server = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[version])

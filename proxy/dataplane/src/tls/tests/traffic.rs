@@ -260,12 +260,14 @@ fn nothing_behind_a_broken_record_is_delivered() {
 
 #[test]
 fn what_follows_a_close_notify_is_ignored() {
-    for capacity in [4, SMALL] {
+    for (capacity, more) in [(4, true), (4, false), (SMALL, true), (SMALL, false)] {
         with_ends(|mut served, mut called, _| async move {
             send_records(&mut called, |session, buf| {
                 session.seal_raw(23, b"last", buf);
                 session.seal_raw(21, &[1, 0], buf);
-                session.seal_raw(23, b"more", buf);
+                if more {
+                    session.seal_raw(23, b"more", buf);
+                }
                 buf.push(b"no record");
             })
             .await;
@@ -345,6 +347,9 @@ fn tickets_may_come_together_and_in_pieces() {
         if !tls13 {
             return;
         }
+        // Our own ticket goes first.
+        send(&mut served, b"x").await.unwrap();
+        assert_eq!(read_exact(&mut called, 1, SMALL).await, b"x");
         // lifetime, age_add, nonce, a ticket of 5,000 bytes, no extensions
         let mut ticket = vec![4, 0, 0x13, 0x96, 0, 0, 1, 0, 1, 2, 3, 4, 1, 9, 0x13, 0x88];
         ticket.resize(ticket.len() + 5000, 5);

@@ -10,8 +10,8 @@ use support::{Answer, Conn, DRIVERS, Gateway, Upstream, listener_spec, upstream_
 fn ask(driver: Choice, script: impl Fn(&mut Conn) + Send + Sync + 'static) -> Option<Answer> {
     let upstream = Upstream::start(script);
     let mut spec = upstream_spec(upstream.addr);
-    spec.timeouts.first_byte = Duration::from_millis(200);
-    spec.timeouts.idle = Duration::from_millis(200);
+    spec.timeouts.first_byte = Duration::from_millis(1000);
+    spec.timeouts.idle = Duration::from_millis(1000);
     let gateway = Gateway::with(driver, spec, listener_spec());
     let mut client = gateway.client();
     client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n").answer()

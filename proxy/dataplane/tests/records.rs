@@ -15,8 +15,8 @@ const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 fn gateway(driver: Choice, upstream: &Upstream, change: impl FnOnce(&mut Setup)) -> Gateway {
     let mut up = upstream_spec(upstream.addr);
-    up.timeouts.first_byte = Duration::from_millis(200);
-    up.timeouts.idle = Duration::from_millis(200);
+    up.timeouts.first_byte = Duration::from_millis(1500);
+    up.timeouts.idle = Duration::from_millis(1500);
     let mut setup = Setup::new(driver, up);
     setup.rings = true;
     change(&mut setup);

@@ -27,6 +27,8 @@ pub const HEARTBEAT_MAX: Duration = Duration::from_secs(5);
 pub const ACKNOWLEDGE_MAX: Duration = Duration::from_secs(10);
 /// Replacements of one worker within [`REPLACED_WINDOW`]; beyond that it stays down and is told.
 pub const REPLACED_MAX: usize = 8;
+/// Looks, 5 ms apart, that must find no connection before a drain closes the listening sockets.
+const QUIET_LOOKS: u32 = 4;
 /// See [`REPLACED_MAX`].
 pub const REPLACED_WINDOW: Duration = Duration::from_secs(60);
 
@@ -269,6 +271,7 @@ impl Dataplane {
         for seat in &left {
             seat.outbox.send(Command::Drain).ok();
         }
+        let open: Vec<_> = left.iter().map(|seat| seat.stats.clone()).collect();
         let mut wait_until = |until: Instant| {
             while !left.is_empty() && Instant::now() < until {
                 left.retain(|seat| !seat.thread.is_finished());
@@ -277,8 +280,14 @@ impl Dataplane {
             left.len()
         };
         let begun = Instant::now();
-        // Whoever connects meanwhile is still served, and told to close.
-        wait_until(begun + worker::DRAIN_IDLE.min(patience));
+        // Whoever connects meanwhile is still served, and told to close; until nobody does any more.
+        let until = begun + worker::DRAIN_IDLE.min(patience);
+        let mut quiet_looks = 0;
+        while quiet_looks < QUIET_LOOKS && Instant::now() < until {
+            let quiet = open.iter().all(|stats| stats.connections.load(Ordering::Relaxed) == 0);
+            quiet_looks = if quiet { quiet_looks + 1 } else { 0 };
+            thread::sleep(Duration::from_millis(5));
+        }
         for (_, sockets) in &listeners {
             sockets.close();
         }

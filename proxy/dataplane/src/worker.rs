@@ -49,6 +49,8 @@ pub const SWEEP_TICKS: u32 = 10;
 /// While draining, how long an idle connection may still bring a request, which is answered with
 /// `Connection: close`.
 pub const DRAIN_IDLE: Duration = Duration::from_millis(1000);
+/// How long after that, when the listening sockets are closed, the last connection taken may bring its request.
+pub const DRAIN_LAST: Duration = Duration::from_millis(250);
 
 /// Counters of one worker that other threads read. On cache lines of its own.
 #[derive(Debug, Default)]
@@ -168,6 +170,10 @@ pub struct Worker {
     upstreams: RefCell<HashMap<Uid, Rc<Upstream>>>,
     scratch: RefCell<Vec<Scratch>>,
     connections: Cell<u32>,
+    /// Tasks that accept connections.
+    accepting: Cell<u32>,
+    /// The listeners as they are configured now, by their address.
+    listeners: RefCell<HashMap<Address, Rc<Listener>>>,
     /// Connections open by address, of listeners that bound them.
     clients: RefCell<HashMap<IpAddr, u32>>,
     ring: RefCell<Option<RingWriter>>,
@@ -218,6 +224,8 @@ impl Worker {
             upstreams: RefCell::new(HashMap::new()),
             scratch: RefCell::new(Vec::new()),
             connections: Cell::new(0),
+            accepting: Cell::new(0),
+            listeners: RefCell::new(HashMap::new()),
             clients: RefCell::new(HashMap::new()),
             ring: RefCell::new(ring),
             date: Cell::new((0, HttpDate::from_unix_seconds(0))),
@@ -234,6 +242,8 @@ impl Worker {
         monoio::spawn(self.wheel.clone().run());
         monoio::spawn(self.clone().tick());
         let worker = self.clone();
+        let ordered = Rc::new(Cell::new(false));
+        let drained = ordered.clone();
         inbox
             .run(self.driver, move |command| match command {
                 Command::Configure(served, acknowledge) => {
@@ -246,19 +256,25 @@ impl Worker {
                     worker.clone().listen(listener, socket);
                     true
                 }
-                Command::Drain => false,
+                Command::Drain => {
+                    drained.set(true);
+                    false
+                }
             })
             .await;
         self.draining.set(true);
+        // As long as its sockets are open, connections are put into their queues: somebody must take them. The
+        // sockets of a worker that was replaced are another's now.
+        let busy = || self.connections.get() > 0 || (ordered.get() && self.accepting.get() > 0);
         let grace = async {
-            while self.connections.get() > 0 {
+            while busy() {
                 monoio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        if monoio::time::timeout(DRAIN_IDLE, grace).await.is_err() {
+        if monoio::time::timeout(DRAIN_IDLE + DRAIN_LAST, grace).await.is_err() {
             self.closing_idle.set(true);
             self.wheel.wake_all();
-            while self.connections.get() > 0 {
+            while busy() {
                 monoio::time::sleep(Duration::from_millis(5)).await;
             }
         }
@@ -280,6 +296,10 @@ impl Worker {
         let upstreams: Vec<_> = upstreams.collect();
         *known = snapshot.upstreams().iter().map(|spec| spec.uid).zip(upstreams.iter().cloned()).collect();
         let listeners = snapshot.listeners().map(|listener| listener.id).collect();
+        *self.listeners.borrow_mut() = snapshot
+            .listeners()
+            .map(|listener| (listener.address.clone(), Rc::new(Listener::clone(listener))))
+            .collect();
         let mut gate = self.gate.borrow_mut();
         // A set that does not hold together was refused on the control side; the table is unchanged then.
         gate.callers.replace(&served.callers).ok();
@@ -392,6 +412,7 @@ impl Worker {
     }
 
     async fn accept_tcp(self: Rc<Self>, listener: Rc<Listener>, socket: TcpListener) {
+        let _accepting = Accepting::new(&self);
         while !self.closing_idle.get() {
             match socket.accept().await {
                 Ok((stream, addr)) => {
@@ -405,6 +426,7 @@ impl Worker {
     }
 
     async fn accept_unix(self: Rc<Self>, listener: Rc<Listener>, socket: UnixListener) {
+        let _accepting = Accepting::new(&self);
         while !self.closing_idle.get() {
             match socket.accept().await {
                 Ok((stream, _)) => {
@@ -430,6 +452,8 @@ impl Worker {
     }
 
     fn admit(self: Rc<Self>, stream: Stream, addr: Option<SocketAddr>, listener: Rc<Listener>) {
+        // Its settings may have changed since it was opened.
+        let listener = self.listeners.borrow().get(&listener.address).cloned().unwrap_or(listener);
         let connections_max = listener.limits.connections_max;
         if self.connections.get() >= connections_max {
             self.events.tell(Event::ConnectionsFull { worker: self.index, connections_max });
@@ -486,6 +510,22 @@ impl Worker {
                 None
             }
         }
+    }
+}
+
+/// Counts a task that accepts for as long as it does.
+struct Accepting(Rc<Worker>);
+
+impl Accepting {
+    fn new(worker: &Rc<Worker>) -> Self {
+        worker.accepting.set(worker.accepting.get() + 1);
+        Self(worker.clone())
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.0.accepting.set(self.0.accepting.get() - 1);
     }
 }
 

@@ -170,6 +170,9 @@ pub struct Worker {
     upstreams: RefCell<HashMap<Uid, Rc<Upstream>>>,
     scratch: RefCell<Vec<Scratch>>,
     connections: Cell<u32>,
+    /// Another worker serves in its place: what is still accepted is served, and nothing after that. An accept that
+    /// is posted is not given up, as it may have taken a connection.
+    replaced: Cell<bool>,
     /// Tasks that accept connections.
     accepting: Cell<u32>,
     /// The listeners as they are configured now, by their address.
@@ -224,6 +227,7 @@ impl Worker {
             upstreams: RefCell::new(HashMap::new()),
             scratch: RefCell::new(Vec::new()),
             connections: Cell::new(0),
+            replaced: Cell::new(false),
             accepting: Cell::new(0),
             listeners: RefCell::new(HashMap::new()),
             clients: RefCell::new(HashMap::new()),
@@ -264,14 +268,17 @@ impl Worker {
             .await;
         self.draining.set(true);
         // As long as its sockets are open, connections are put into their queues: somebody must take them. The
-        // sockets of a worker that was replaced are another's now.
-        let busy = || self.connections.get() > 0 || (ordered.get() && self.accepting.get() > 0);
+        // sockets of a worker that was replaced are another's now; each accept that it has posted takes one more.
+        self.replaced.set(!ordered.get());
+        let busy = || self.connections.get() > 0 || self.accepting.get() > 0;
         let grace = async {
             while busy() {
                 monoio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        if monoio::time::timeout(DRAIN_IDLE + DRAIN_LAST, grace).await.is_err() {
+        if self.replaced.get() {
+            grace.await;
+        } else if monoio::time::timeout(DRAIN_IDLE + DRAIN_LAST, grace).await.is_err() {
             self.closing_idle.set(true);
             self.wheel.wake_all();
             while busy() {
@@ -413,7 +420,7 @@ impl Worker {
 
     async fn accept_tcp(self: Rc<Self>, listener: Rc<Listener>, socket: TcpListener) {
         let _accepting = Accepting::new(&self);
-        while !self.closing_idle.get() {
+        while !self.closing_idle.get() && !self.replaced.get() {
             match socket.accept().await {
                 Ok((stream, addr)) => {
                     let stream = Stream::tcp(stream, &self.wheel);
@@ -427,7 +434,7 @@ impl Worker {
 
     async fn accept_unix(self: Rc<Self>, listener: Rc<Listener>, socket: UnixListener) {
         let _accepting = Accepting::new(&self);
-        while !self.closing_idle.get() {
+        while !self.closing_idle.get() && !self.replaced.get() {
             match socket.accept().await {
                 Ok((stream, _)) => {
                     let stream = Stream::unix(stream, &self.wheel);

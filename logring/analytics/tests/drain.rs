@@ -198,7 +198,7 @@ fn a_call_serializes_with_every_name_of_the_contract() {
     }
     assert_eq!(
         json["stages"]["limit"],
-        serde_json::json!({"verdict": "refused", "rules": ["r9"], "ns": 300})
+        serde_json::json!({"verdict": "refused", "rules": ["per-app"], "ns": 300})
     );
     assert_eq!(call.field("nonsense"), Field::Absent);
     std::fs::remove_dir_all(&folder).expect("removed");

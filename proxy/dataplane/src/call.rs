@@ -45,6 +45,8 @@ pub struct Call {
     published: Option<u64>,
     /// It has been offered to the ring.
     told: bool,
+    /// It has begun, and nothing tells of it yet.
+    open: bool,
 }
 
 impl Call {
@@ -54,6 +56,7 @@ impl Call {
         self.head_ns = now_ns;
         self.published = None;
         self.told = false;
+        self.open = true;
         self.last_send = 0;
         self.settled_ns = 0;
         let counters = &self.counters;
@@ -94,11 +97,17 @@ impl Call {
         self.record.duration_us = micros(now_ns.saturating_sub(self.began_ns));
         self.published = worker.record(&mut self.record, strings);
         self.told = true;
+        self.open = false;
     }
 
     /// Whether the record has been published, or was dropped because the ring is full.
     pub fn is_published(&self) -> bool {
         self.told
+    }
+
+    /// Whether it has begun and has no record yet.
+    pub fn is_open(&self) -> bool {
+        self.open
     }
 
     /// Tells what became of the last send, if that is worth telling: it failed, or it took long. `bytes_out` is

@@ -250,6 +250,10 @@ async fn read_head(worker: &Worker, client: &mut Client, head: &mut RequestHead)
                 return if worker.closing_idle.get() { Head::Ended } else { Head::Idle };
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            // Under TLS the end that our own deadline made is an error, as no farewell came with it.
+            Err(_) if client.stream.read_timer.fired() && !client.pending.is_empty() => {
+                return Head::TooSlow;
+            }
             Err(_) => return Head::Cut,
         }
     }

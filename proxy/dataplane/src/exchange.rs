@@ -59,8 +59,8 @@ pub struct Scratch {
     first: FirstPiece,
 }
 
-/// A scratch set on loan. Given back when dropped, with the permits that the call still holds, whatever became of
-/// the task.
+/// A scratch set on loan. Given back when dropped, with the permits that the call still holds and with a record of
+/// it, whatever became of the task.
 pub struct Lease<'w> {
     worker: &'w Worker,
     scratch: Option<Scratch>,
@@ -90,7 +90,9 @@ impl DerefMut for Lease<'_> {
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
         if let Some(mut scratch) = self.scratch.take() {
+            record::abandoned(self.worker, &mut scratch);
             settle(self.worker, &mut scratch);
+            scratch.first.forget_large();
             self.worker.put_scratch(scratch);
         }
     }

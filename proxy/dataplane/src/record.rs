@@ -84,6 +84,21 @@ pub fn strings<'a>(
     }
 }
 
+/// The task of a call ended before the call did (a panic, the end of the worker): it is recorded as far as it came.
+pub fn abandoned(worker: &Worker, scratch: &mut Scratch) {
+    let Scratch { plan, call, .. } = scratch;
+    if !call.is_open() {
+        return;
+    }
+    call.record.code = Code::InternalError.id();
+    if call.record.status == 0 {
+        call.record.status = Code::InternalError.status();
+    }
+    let strings = CallStrings { request_id: plan.request_id.as_bytes(), ..CallStrings::default() };
+    let bytes_out = call.record.bytes_out;
+    call.publish(worker, &strings, crate::sys::monotonic_ns(), bytes_out);
+}
+
 /// The answer broke off: the record is published as far as it came, unless it has been already.
 pub fn broken_off(worker: &Worker, scratch: &mut Scratch, request: &[u8], target: &Target, code: Code) {
     let Scratch { head, plan, call, .. } = scratch;

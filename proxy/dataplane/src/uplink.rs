@@ -58,6 +58,13 @@ impl FirstPiece {
         self.more(pending, body, bytes_max)
     }
 
+    /// Frees what a long signed body took, so that no scratch set keeps it.
+    pub fn forget_large(&mut self) {
+        if self.bytes.capacity() > crate::buf::LARGE {
+            self.bytes = Vec::new();
+        }
+    }
+
     /// Takes more of it.
     ///
     /// # Errors

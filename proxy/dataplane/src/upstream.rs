@@ -303,15 +303,13 @@ impl Target {
         let until_ns = sys::monotonic_ns().saturating_add(patience.wait.as_nanos() as u64);
         loop {
             let left = Duration::from_nanos(until_ns.saturating_sub(sys::monotonic_ns()));
-            match monoio::time::timeout(left.min(CAP_LOOK), poll_fn(|cx| waiter.poll(cx))).await {
-                Ok(Some(mut connection)) => {
-                    if connection.is_quiet() {
-                        return Ok(connection);
-                    }
-                    // The peer closed it in the same moment; its place is free for the first in the queue.
-                    self.pool.rejoin(&waiter);
+            let handed = monoio::time::timeout(left.min(CAP_LOOK), poll_fn(|cx| waiter.poll(cx))).await;
+            if let Ok(Some(mut connection)) = handed {
+                if connection.is_quiet() {
+                    return Ok(connection);
                 }
-                Ok(None) | Err(_) => {}
+                // The peer closed it in the same moment; its place is free for the first in the queue.
+                self.pool.rejoin(&waiter);
             }
             if self.pool.is_first(&waiter)
                 && let Some(place) = self.node.reserve(patience.open_max)

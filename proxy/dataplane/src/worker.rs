@@ -51,7 +51,7 @@ pub const SWEEP_TICKS: u32 = 10;
 pub const DRAIN_IDLE: Duration = Duration::from_millis(1000);
 
 /// How long the last accepts of a draining worker may take to come out of its ring.
-const ACCEPTED_SETTLE: Duration = Duration::from_millis(20);
+const ACCEPTS_END: Duration = Duration::from_millis(500);
 
 /// Counters of one worker that other threads read. On cache lines of its own.
 #[derive(Debug, Default)]
@@ -175,6 +175,13 @@ pub struct Worker {
     upstreams: RefCell<HashMap<Uid, Rc<Upstream>>>,
     scratch: RefCell<Vec<Scratch>>,
     connections: Cell<u32>,
+    /// Another worker serves in its place: what is still accepted is served, and nothing after that. An accept that
+    /// is posted is not given up, as it may have taken a connection.
+    replaced: Cell<bool>,
+    /// Tasks that accept connections.
+    accepting: Cell<u32>,
+    /// The listeners as they are configured now, by their address.
+    listeners: RefCell<HashMap<Address, Rc<Listener>>>,
     /// Connections open by address, of listeners that bound them.
     clients: RefCell<HashMap<IpAddr, u32>>,
     ring: RefCell<Option<RingWriter>>,
@@ -227,6 +234,9 @@ impl Worker {
             upstreams: RefCell::new(HashMap::new()),
             scratch: RefCell::new(Vec::new()),
             connections: Cell::new(0),
+            replaced: Cell::new(false),
+            accepting: Cell::new(0),
+            listeners: RefCell::new(HashMap::new()),
             clients: RefCell::new(HashMap::new()),
             ring: RefCell::new(ring),
             date: Cell::new((0, HttpDate::from_unix_seconds(0))),
@@ -243,6 +253,8 @@ impl Worker {
         monoio::spawn(self.wheel.clone().run());
         monoio::spawn(self.clone().tick());
         let worker = self.clone();
+        let ordered = Rc::new(Cell::new(false));
+        let drained = ordered.clone();
         inbox
             .run(self.driver, move |command| match command {
                 Command::Configure(served, acknowledge) => {
@@ -255,10 +267,21 @@ impl Worker {
                     worker.clone().listen(listener, socket);
                     true
                 }
-                Command::Drain => false,
+                Command::Drain => {
+                    drained.set(true);
+                    false
+                }
             })
             .await;
-        self.drain().await;
+        if ordered.get() {
+            return self.drain().await;
+        }
+        // Another has this worker's sockets and mailbox now. Each accept that is still posted takes one more.
+        self.replaced.set(true);
+        self.draining.set(true);
+        while self.connections.get() > 0 || self.accepting.get() > 0 {
+            monoio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Ends without losing a call: whoever comes is served for a while and told to close, then the accept queues
@@ -267,8 +290,13 @@ impl Worker {
         self.draining.set(true);
         self.all_gone(DRAIN_IDLE).await;
         self.stop_accepting();
-        // What the ring had accepted by then comes to light in the next turns.
-        monoio::time::sleep(ACCEPTED_SETTLE).await;
+        // What the ring had accepted by then comes to light before the accepts end.
+        let accepts = async {
+            while self.accepting.get() > 0 {
+                monoio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        monoio::time::timeout(ACCEPTS_END, accepts).await.ok();
         self.closing_idle.set(true);
         self.wheel.wake_all();
         if self.all_gone(DRAIN_IDLE).await {
@@ -339,6 +367,10 @@ impl Worker {
         let upstreams: Vec<_> = upstreams.collect();
         *known = snapshot.upstreams().iter().map(|spec| spec.uid).zip(upstreams.iter().cloned()).collect();
         let listeners = snapshot.listeners().map(|listener| listener.id).collect();
+        *self.listeners.borrow_mut() = snapshot
+            .listeners()
+            .map(|listener| (listener.address.clone(), Rc::new(Listener::clone(listener))))
+            .collect();
         let mut gate = self.gate.borrow_mut();
         // A set that does not hold together was refused on the control side; the table is unchanged then.
         gate.callers.replace(&served.callers).ok();
@@ -456,7 +488,8 @@ impl Worker {
     }
 
     async fn accept_tcp(self: Rc<Self>, listener: Rc<Listener>, socket: TcpListener) {
-        loop {
+        let _accepting = Accepting::new(&self);
+        while !self.replaced.get() {
             match socket.accept().await {
                 Ok((stream, addr)) => {
                     let stream = Stream::tcp(stream, &self.wheel);
@@ -469,7 +502,8 @@ impl Worker {
     }
 
     async fn accept_unix(self: Rc<Self>, listener: Rc<Listener>, socket: UnixListener) {
-        loop {
+        let _accepting = Accepting::new(&self);
+        while !self.replaced.get() {
             match socket.accept().await {
                 Ok((stream, _)) => {
                     let stream = Stream::unix(stream, &self.wheel);
@@ -494,6 +528,8 @@ impl Worker {
     }
 
     fn admit(self: Rc<Self>, stream: Stream, addr: Option<SocketAddr>, listener: Rc<Listener>) {
+        // Its settings may have changed since it was opened.
+        let listener = self.listeners.borrow().get(&listener.address).cloned().unwrap_or(listener);
         let connections_max = listener.limits.connections_max;
         if self.connections.get() >= connections_max {
             self.events.tell(Event::ConnectionsFull { worker: self.index, connections_max });
@@ -550,6 +586,22 @@ impl Worker {
                 None
             }
         }
+    }
+}
+
+/// Counts a task that accepts for as long as it does.
+struct Accepting(Rc<Worker>);
+
+impl Accepting {
+    fn new(worker: &Rc<Worker>) -> Self {
+        worker.accepting.set(worker.accepting.get() + 1);
+        Self(worker.clone())
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.0.accepting.set(self.0.accepting.get() - 1);
     }
 }
 

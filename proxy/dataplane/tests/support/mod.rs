@@ -532,6 +532,10 @@ impl Answer {
 }
 
 impl Client {
+    pub fn over(stream: TcpStream) -> Self {
+        Self { stream, pending: Vec::new() }
+    }
+
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         // A gateway that refuses early may have closed already; what it answered is what counts.
         self.stream.write_all(bytes.as_ref()).ok();

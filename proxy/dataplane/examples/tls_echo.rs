@@ -63,7 +63,8 @@ async fn connection(
         while !head.bytes().ends_with(b"\r\n\r\n") {
             let (result, buf) = stream.reader.read(|| std::mem::take(&mut head)).await;
             head = buf;
-            if result? == 0 {
+            if !matches!(result, Ok(1..)) {
+                // close_notify, or the alert that says what broke.
                 bufs.pool().put(head);
                 stream.writer.finish().await?;
                 return Ok(());

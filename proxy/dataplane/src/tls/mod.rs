@@ -9,6 +9,8 @@ pub mod certs;
 pub mod client;
 mod error;
 mod files;
+#[doc(hidden)]
+pub mod fuzz;
 mod handshake;
 pub mod hello;
 mod port;

@@ -421,8 +421,13 @@ impl Session {
         self.tx.set_limit(limit);
     }
 
-    /// Changes our key and asks the peer to change its own.
-    #[cfg(test)]
+    /// Whether the connection speaks TLS 1.3.
+    pub(super) fn is_tls13(&self) -> bool {
+        self.tls13
+    }
+
+    /// Changes our key and asks the peer to change its own. For tests and fuzzing, and panics.
+    #[allow(clippy::unwrap_used)]
     pub(super) fn ask_for_key_update(&mut self, out: &mut Buf) {
         self.seal_raw(HANDSHAKE, &[KEY_UPDATE, 0, 0, 1, 1], out);
         let next = match &mut self.keys {
@@ -432,8 +437,8 @@ impl Session {
         self.tx = Cipher::new(ProtocolVersion::TLSv1_3, next.unwrap(), self.limit).unwrap();
     }
 
-    /// Seals one record of any type, for a peer that misbehaves.
-    #[cfg(test)]
+    /// Seals one record of any type, for a peer that misbehaves in tests and fuzzing, and panics.
+    #[allow(clippy::unwrap_used)]
     pub(super) fn seal_raw(&mut self, kind: u8, content: &[u8], out: &mut Buf) {
         let n = self.tx.seal(kind, content, out.room_mut()).unwrap();
         out.advance(n);

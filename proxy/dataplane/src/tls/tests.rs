@@ -3,5 +3,5 @@
 
 pub(in crate::tls) mod ends;
 mod handshakes;
-mod oracle;
+pub(in crate::tls) mod oracle;
 mod traffic;

@@ -23,10 +23,10 @@ use crate::tls::session::{Content, Fault, Session, record_len};
 
 /// Both ends' settings for one suite.
 #[derive(Clone)]
-struct Configs {
+pub(in crate::tls) struct Configs {
     suite: CipherSuite,
-    server: Arc<ServerConfig>,
-    client: Arc<ClientConfig>,
+    pub(in crate::tls) server: Arc<ServerConfig>,
+    pub(in crate::tls) client: Arc<ClientConfig>,
 }
 
 /// One a suite that the provider offers.
@@ -337,7 +337,7 @@ proptest! {
     }
 }
 
-fn configs_once() -> &'static [Configs] {
+pub(in crate::tls) fn configs_once() -> &'static [Configs] {
     static ALL: std::sync::OnceLock<Vec<Configs>> = std::sync::OnceLock::new();
     ALL.get_or_init(configs)
 }

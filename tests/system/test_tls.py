@@ -2,10 +2,13 @@
 
 import pathlib
 import shutil
+import socket
+import ssl
 import subprocess
 import tempfile
+import threading
 
-from harness import Gateway, command, upstream
+from harness import Gateway, command, upstream, wait_for
 
 CONFIG = """
 workers: 2
@@ -106,3 +109,43 @@ def test_client_certificates_optional():
         assert curl(gateway, *ca).stdout == "200 0"
 
     with_gateway("client: { ca: {dir}/client-ca.pem, mode: optional }", use)
+
+
+def test_certificates_are_swapped_under_load():
+    """20 swaps while clients connect anew for each call: no handshake fails, and every certificate is seen."""
+    def use(gateway, folder):
+        context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+        seen, failures, calls, stopped = set(), [], [0], threading.Event()
+
+        def run():
+            while not stopped.is_set():
+                try:
+                    with socket.create_connection(("127.0.0.1", gateway.tls), timeout=20) as plain:
+                        with context.wrap_socket(plain, server_hostname="localhost") as stream:
+                            seen.add(stream.getpeercert()["serialNumber"])
+                            stream.sendall(b"GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                            answer = b""
+                            while more := stream.recv(65536):
+                                answer += more
+                            assert answer.startswith(b"HTTP/1.1 200 "), answer[:200]
+                            calls[0] += 1
+                except (OSError, AssertionError) as error:
+                    failures.append(repr(error))
+
+        clients = [threading.Thread(target=run, daemon=True) for _ in range(4)]
+        for client in clients:
+            client.start()
+        for swap in range(20):
+            wait_for("calls", lambda goal=calls[0] + 20: calls[0] >= goal or failures)
+            known = len(seen)
+            issue(folder, "server", "ca", "/CN=localhost", "subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+            assert gateway.cli("reload", "--config", gateway.file).returncode == 0
+            wait_for("the new certificate", lambda: len(seen) > known or failures)
+        stopped.set()
+        for client in clients:
+            client.join(30)
+        print(f"    {calls[0]} handshakes, {len(seen)} certificates, {len(failures)} failures")
+        assert not failures, failures[:5]
+        assert len(seen) == 21, len(seen)
+
+    with_gateway("", use)

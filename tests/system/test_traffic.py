@@ -1,8 +1,9 @@
 """What the gate decides, seen from outside: identity, limits, versions, rewrites, CORS."""
 
 import json
+import signal
 
-from harness import BASIC, KEY, Gateway, request, upstream
+from harness import BASIC, KEY, Gateway, Load, request, upstream, wait_for
 
 
 def test_a_key_opens_and_anything_else_does_not():
@@ -46,6 +47,47 @@ def test_limits_answer_429_with_their_headers():
         status, headers, _ = call()
         # The window may have turned meanwhile, then it is a first call again.
         assert status == 429 or "r=2" in headers["ratelimit"], (status, headers)
+
+
+AMOUNT = 2000
+QUOTA = BASIC.replace("workers: 2", "workers: 4").replace(
+    "requests: 3, per: 60s", f"requests: {AMOUNT}, per: 24h"
+)
+
+
+def exhaust(gateway, clients):
+    """Calls from `clients` connections until each worker refuses; counts what was admitted."""
+    load = Load(gateway.port, "/limited", clients=clients, headers={"x-api-key": KEY})
+    refused = lambda: sum(status == 429 for status, _, _ in list(load.answers))
+    wait_for("refusals", lambda: refused() >= 200, 60)
+    load.stop()
+    assert not load.failures, load.failures[:5]
+    assert {status for status, _, _ in load.answers} <= {200, 429}
+    return sum(status == 200 for status, _, _ in load.answers)
+
+
+def test_a_limit_is_exact_over_four_workers():
+    """Connections that are spread unevenly over four workers get exactly what the limit holds."""
+    with upstream() as up, Gateway(QUOTA, up) as gateway:
+        admitted = exhaust(gateway, clients=7)
+        assert admitted == up.paths().count("/limited") == AMOUNT, (admitted, len(up.paths()))
+
+
+def test_a_limit_holds_over_kill_9():
+    """Killed three times on the way: never more than the limit; what a crash costs is less than a tenth here."""
+    with upstream() as up, Gateway(QUOTA, up) as gateway:
+        for _ in range(3):
+            load = Load(gateway.port, "/limited", clients=7, headers={"x-api-key": KEY})
+            load.more(AMOUNT // 5)
+            load.ending.set()
+            gateway.signal(signal.SIGKILL)
+            gateway.wait()
+            load.stop()
+            gateway.start()
+        exhaust(gateway, clients=7)
+        arrived = up.paths().count("/limited")
+        print(f"    {arrived} of {AMOUNT} admitted over 3 kills")
+        assert AMOUNT * 9 // 10 <= arrived <= AMOUNT, arrived
 
 
 VERSIONS = """

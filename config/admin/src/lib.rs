@@ -13,6 +13,6 @@ mod stream;
 
 pub use host::AllowedHosts;
 pub use router::router;
-pub use server::{Bound, CONNECTIONS_MAX, bind, serve};
+pub use server::{Bound, CONNECTIONS_MAX, Place, bind, serve};
 pub use status::{Readiness, Source, Status, WorkerStatus};
 pub use stream::STREAMS_MAX;

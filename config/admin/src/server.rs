@@ -22,6 +22,15 @@ pub const CONNECTIONS_MAX: usize = 128;
 /// Pause after a failed accept (no descriptors, above all).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Where to listen.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// A socket address.
+    Tcp(SocketAddr),
+    /// A path for a Unix socket (mode 0600).
+    Unix(PathBuf),
+}
+
 /// A bound socket.
 #[derive(Debug)]
 pub enum Bound {
@@ -49,14 +58,14 @@ impl Bound {
     }
 }
 
-/// Where to bind: a socket address, or a path for a Unix socket (mode 0600).
+/// Binds.
 ///
 /// # Errors
 /// What the operating system says.
-pub async fn bind(address: Result<SocketAddr, PathBuf>) -> io::Result<Bound> {
-    match address {
-        Ok(address) => Ok(Bound::Tcp(TcpListener::bind(address).await?)),
-        Err(path) => {
+pub async fn bind(place: Place) -> io::Result<Bound> {
+    match place {
+        Place::Tcp(address) => Ok(Bound::Tcp(TcpListener::bind(address).await?)),
+        Place::Unix(path) => {
             if tokio::net::UnixStream::connect(&path).await.is_ok() {
                 return Err(io::ErrorKind::AddrInUse.into());
             }

@@ -160,6 +160,14 @@ impl Gateway {
         self.draining.store(true, Ordering::Release);
     }
 
+    /// Has the rings of all workers written to disk.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub(crate) fn keep_rings_synced(&self) -> std::io::Result<()> {
+        self.fixed.rings.as_ref().map_or(Ok(()), |rings| rings.keep_synced())
+    }
+
     /// Reads the configuration anew and serves it; returns what to tell when every worker does.
     ///
     /// # Errors

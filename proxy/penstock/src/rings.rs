@@ -29,6 +29,8 @@ pub(crate) struct Rings {
 struct Made {
     rings: Vec<Ring>,
     sync: Option<SyncThread>,
+    /// How many of the rings `sync` knows.
+    synced: usize,
     failed: u32,
 }
 
@@ -88,12 +90,16 @@ impl Rings {
         }
     }
 
-    /// Begins to write the rings that there are to disk each period; to be called again when there are more.
+    /// Has all rings that there are written to disk each period. For each second: a worker that was replaced has
+    /// brought a new one. Costs a comparison when nothing is new.
     ///
     /// # Errors
     /// When no thread can be started.
     pub(crate) fn keep_synced(&self) -> std::io::Result<()> {
         let mut made = self.made();
+        if made.synced == made.rings.len() {
+            return Ok(());
+        }
         made.sync = None;
         let mut failing = false;
         made.sync = Some(SyncThread::start(made.rings.clone(), self.sync_every, move |ring, error| {
@@ -103,6 +109,7 @@ impl Rings {
                 failing = true;
             }
         })?);
+        made.synced = made.rings.len();
         Ok(())
     }
 
@@ -138,5 +145,30 @@ impl Rings {
     pub(crate) fn end(&self) {
         drop(self.drain().take());
         drop(self.made().sync.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_that_comes_later_is_synced_too_and_none_is_twice() {
+        let folder = std::env::temp_dir().join(format!("penstock-rings-{}", std::process::id()));
+        let rings = Rings::begin(&folder, 1 << 20, Duration::from_secs(3600)).unwrap();
+        for (worker, known) in [(0, 1), (1, 2), (0, 3)] {
+            let writer = rings.writer(worker).unwrap();
+            rings.keep_synced().unwrap();
+            let synced = rings.made().synced;
+            assert_eq!((synced, rings.rings().len()), (known, known));
+            drop(writer);
+        }
+        let mut numbers: Vec<u32> = rings.rings().iter().map(|ring| ring.identity().worker).collect();
+        numbers.dedup();
+        assert_eq!(numbers, [0, 1, 2]);
+        assert!(rings.live().is_some());
+        rings.end();
+        assert!(rings.live().is_none() && rings.shown() == "on");
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -161,11 +161,6 @@ fn start(args: &RunArgs, orders: &Sender<Order>) -> Result<Running, StartError> 
     let equip = equip(rings.clone(), counters.clone());
     let options = Options { cpus: cpus.clone(), driver, equip, events };
     let dataplane = Dataplane::start(options, prepared.served).map_err(listen_error)?;
-    if let Ok(rings) = &rings
-        && let Err(error) = rings.keep_synced()
-    {
-        notices::warn(format!("rings go to disk only when the kernel sees fit: {error}"));
-    }
     let fixed = Fixed { source, process, driver, cpus, started_ns, rings };
     let gateway = Gateway::new(fixed, dataplane, compiler, revision);
     for name in resolve::resolve(&gateway.dataplane) {
@@ -236,6 +231,7 @@ fn beside(
             notices::error(format!("{what}: {error}"));
         }
     };
+    begun("rings go to disk only when the kernel sees fit", gateway.keep_rings_synced());
     begun("counters go to disk only at the end", gateway.counters.keep_synced());
     begun(
         "names of targets are not refreshed",
@@ -343,6 +339,8 @@ impl Running {
                 recv(self.events) -> event => if let Ok(event) = event { self.tell(&event) },
                 recv(seconds) -> _ => {
                     self.gateway.dataplane.watch();
+                    // A failure has been told at the start; a later one is tried again each second.
+                    self.gateway.keep_rings_synced().ok();
                     self.gateway.counters.sweep();
                 },
                 recv(inbox) -> order => match order {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::Sender;
-use penstock_admin::AllowedHosts;
+use penstock_admin::{AllowedHosts, Place};
 use penstock_dataplane::sys;
 use penstock_gate::spec::Address;
 use tokio::runtime;
@@ -89,12 +89,12 @@ pub(crate) fn watch(gateway: Arc<Gateway>, orders: Sender<Order>) -> io::Result<
 /// When it cannot be listened on; traffic does not need it.
 pub(crate) fn admin(gateway: Arc<Gateway>, address: &Address) -> io::Result<String> {
     let (sender, bound) = std::sync::mpsc::sync_channel(1);
-    let address = match address {
-        Address::Tcp(addr) => Ok(*addr),
-        Address::Unix(path) => Err(path.clone()),
+    let place = match address {
+        Address::Tcp(addr) => Place::Tcp(*addr),
+        Address::Unix(path) => Place::Unix(path.clone()),
     };
     spawn("penstock-admin", move || async move {
-        match penstock_admin::bind(address).await {
+        match penstock_admin::bind(place).await {
             Err(error) => {
                 sender.send(Err(error)).ok();
             }

@@ -1,4 +1,5 @@
 //! What the control side does while calls are under way: reloads, drains, replacements; and limits and panics.
+#![allow(clippy::disallowed_methods, reason = "a script is as slow as the peer that it plays")]
 
 mod support;
 

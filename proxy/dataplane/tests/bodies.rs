@@ -80,7 +80,7 @@ fn stalled(driver: penstock_dataplane::driver::Choice, change: impl FnOnce(&mut 
     client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nab");
     let code = client.answer().map(|answer| answer.code()).unwrap_or_default();
     // The target is not to blame: it still serves.
-    let after = gateway.client().send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").answer().unwrap();
+    let after = gateway.client().send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").answer().expect("an answer");
     assert_eq!(after.status(), 200, "after {code}: {}", after.code());
     code
 }

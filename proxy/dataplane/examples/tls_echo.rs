@@ -1,5 +1,6 @@
 //! A TLS server on one pinned core that answers every request with a fixed number of bytes, for measuring by
-//! hand: `tls_echo ADDRESS CERT KEY BODY_BYTES [epoll]`. Reads heads without bodies; closes after a request of HTTP/1.0.
+//! hand: `tls_echo ADDRESS CERT KEY BODY_BYTES [epoll]`. Reads heads without bodies; closes after a request of HTTP/1.0
+//! or one that asks for it.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -28,13 +29,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     sys::pin_to_cpu(0)?;
     driver::run(driver::choose(choice)?, |d| {
         println!("{d}");
-        serve(address, tls, body)
+        serve(address, tls, body, d.wants_nonblocking())
     })??;
     Ok(())
 }
 
-async fn serve(address: SocketAddr, tls: ServerTls, body: usize) -> std::io::Result<()> {
+async fn serve(address: SocketAddr, tls: ServerTls, body: usize, nonblocking: bool) -> std::io::Result<()> {
     let listener = TcpListener::from(sys::listen_tcp(address, 1024)?);
+    listener.set_nonblocking(nonblocking)?;
     let listener = monoio::net::TcpListener::from_std(listener)?;
     let (bufs, wheel) = (TlsBufs::new(Rc::default()), Wheel::new(sys::monotonic_ns()));
     let mut answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {body}\r\n\r\n").into_bytes();
@@ -70,7 +72,8 @@ async fn connection(
                 return Ok(());
             }
         }
-        let close = head.bytes().windows(9).any(|w| w == b" HTTP/1.0");
+        let says = |what: &[u8]| head.bytes().windows(what.len()).any(|w| w.eq_ignore_ascii_case(what));
+        let close = says(b" HTTP/1.0\r") || says(b"connection: close");
         head.clear();
         for piece in answer.chunks(LARGE) {
             let mut out: Buf = if answer.len() < 4096 { bufs.pool().small() } else { bufs.pool().large() };

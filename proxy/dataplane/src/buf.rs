@@ -15,8 +15,8 @@ pub const LARGE: usize = 68 * 1024;
 /// Room that is kept in front of an upstream's answer, so that the client's head, which is a little longer than the
 /// upstream's, can be put before the body in place.
 pub const HEADROOM: usize = 512;
-/// Small buffers that a worker keeps for reuse (16 MiB at most).
-pub const SMALL_KEPT_MAX: usize = 4096;
+/// Small buffers that a worker keeps for reuse (4 MiB at most).
+pub const SMALL_KEPT_MAX: usize = 1024;
 /// Large buffers that a worker keeps for reuse (9 MiB at most).
 pub const LARGE_KEPT_MAX: usize = 128;
 

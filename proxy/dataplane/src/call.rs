@@ -119,6 +119,7 @@ impl Call {
         if failed.is_none() && write_us < SLOW_SEND_US {
             return;
         }
+        self.published = None; // told once, whoever notices it first
         worker.amend(&Amend {
             sequence,
             time_ns: worker.wall_ns(now_ns),

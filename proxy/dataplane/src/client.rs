@@ -5,15 +5,16 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use penstock_gate::spec::Listener;
 use penstock_gate::{ClientCertificate, Tls};
-use penstock_http::{HeadLimits, Parsed, Refusal, RequestHead};
+use penstock_http::{HeadLimits, Parsed, Refusal};
 
 use crate::buf::Buf;
 use crate::deadline::Action;
-use crate::exchange::{self, After, Lease, Scratch};
+use crate::exchange::{self, After, Lease};
 use crate::stream::Stream;
 use crate::sys::{self, Side};
 use crate::tls::{self, SubjectAltName, TlsFacts};
@@ -124,7 +125,9 @@ pub async fn serve(worker: Rc<Worker>, mut client: Client) {
         // Boxed, so that the task of a parked connection stays small.
         match Box::pin(active(&worker, &mut client)).await {
             Phase::Closed => return,
-            Phase::Parked => {}
+            Phase::Parked => {
+                worker.stats.parked.fetch_add(1, Ordering::Relaxed);
+            }
         }
         let timeouts = client.peer.listener.timeouts;
         let keepalive_ns = timeouts.keepalive.as_nanos() as u64;
@@ -150,16 +153,19 @@ enum Phase {
 }
 
 async fn active(worker: &Rc<Worker>, client: &mut Client) -> Phase {
-    let mut scratch = Lease::take(worker);
-    let phase = requests(worker, client, &mut scratch).await;
-    drop(scratch);
+    let phase = requests(worker, client).await;
     worker.bufs.put(std::mem::take(&mut client.pending));
     phase
 }
 
-async fn requests(worker: &Rc<Worker>, client: &mut Client, scratch: &mut Scratch) -> Phase {
+async fn requests(worker: &Rc<Worker>, client: &mut Client) -> Phase {
     loop {
-        let after = match read_head(worker, client, &mut scratch.head).await {
+        // Taken with the first byte of a request and given back with its answer, so that there are no more sets
+        // than requests under way, and the one used last, still in the cache, comes first.
+        let mut lease = None;
+        let read = read_head(worker, client, &mut lease).await;
+        let scratch = lease.get_or_insert_with(|| Lease::take(worker));
+        let after = match read {
             Head::Complete => exchange::serve(worker, client, scratch).await,
             Head::Refused(refusal) => exchange::refuse_head(worker, client, scratch, refusal).await,
             Head::TooSlow => exchange::refuse_slow_head(worker, client, scratch).await,
@@ -185,7 +191,7 @@ async fn requests(worker: &Rc<Worker>, client: &mut Client, scratch: &mut Scratc
 
 /// Reads until a head is complete. One read stays posted from answer to head; it is cancelled only when the
 /// connection parks.
-async fn read_head(worker: &Worker, client: &mut Client, head: &mut RequestHead) -> Head {
+async fn read_head<'w>(worker: &'w Worker, client: &mut Client, lease: &mut Option<Lease<'w>>) -> Head {
     let timeouts = client.peer.listener.timeouts;
     let limits = HeadLimits::default();
     let mut idle_until_ns = 0;
@@ -194,7 +200,8 @@ async fn read_head(worker: &Worker, client: &mut Client, head: &mut RequestHead)
             if client.began_ns == 0 {
                 client.began_ns = sys::monotonic_ns();
             }
-            match head.parse(client.pending.bytes(), &limits) {
+            let scratch = lease.get_or_insert_with(|| Lease::take(worker));
+            match scratch.head.parse(client.pending.bytes(), &limits) {
                 Ok(Parsed::Complete) => {
                     client.stream.read_timer.disarm();
                     return Head::Complete;

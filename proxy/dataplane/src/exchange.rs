@@ -63,7 +63,7 @@ pub struct Scratch {
 /// it, whatever became of the task.
 pub struct Lease<'w> {
     worker: &'w Worker,
-    scratch: Option<Scratch>,
+    scratch: Option<Box<Scratch>>,
 }
 
 impl<'w> Lease<'w> {
@@ -90,6 +90,7 @@ impl DerefMut for Lease<'_> {
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
         if let Some(mut scratch) = self.scratch.take() {
+            scratch.head.reset(); // it may have been given up half-read
             record::abandoned(self.worker, &mut scratch);
             settle(self.worker, &mut scratch);
             scratch.first.forget_large();

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::panic;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -29,6 +29,9 @@ pub const ACKNOWLEDGE_MAX: Duration = Duration::from_secs(10);
 pub const REPLACED_MAX: usize = 8;
 /// See [`REPLACED_MAX`].
 pub const REPLACED_WINDOW: Duration = Duration::from_secs(60);
+
+/// Connections that go idle before the memory they held is given back to the system.
+pub const PARKED_TRIM: u64 = 1000;
 
 /// Why the workers could not be started or changed.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +89,8 @@ pub struct Dataplane {
     options: Options,
     nodes: Arc<NodeTargets>,
     state: Mutex<State>,
+    /// Connections that had gone idle when memory was last given back.
+    trimmed: AtomicU64,
 }
 
 impl Dataplane {
@@ -101,7 +106,8 @@ impl Dataplane {
         let workers = options.cpus.len();
         let nodes = Arc::new(NodeTargets::default());
         let state = State { seats: Vec::new(), listeners, served, draining: false };
-        let dataplane = Arc::new(Self { options, nodes, state: Mutex::new(state) });
+        let dataplane =
+            Arc::new(Self { options, nodes, state: Mutex::new(state), trimmed: AtomicU64::new(0) });
         let mut state = dataplane.lock();
         for index in 0..workers {
             let seat = dataplane.seat(index, &state, Vec::new())?;
@@ -235,6 +241,11 @@ impl Dataplane {
         let mut state = self.lock();
         if state.draining {
             return;
+        }
+        let parked = state.seats.iter().map(|seat| seat.stats.parked.load(Ordering::Relaxed)).sum::<u64>();
+        if parked.saturating_sub(self.trimmed.load(Ordering::Relaxed)) >= PARKED_TRIM {
+            self.trimmed.store(parked, Ordering::Relaxed);
+            sys::release_memory();
         }
         let now_ns = sys::monotonic_ns();
         for index in 0..state.seats.len() {

@@ -74,6 +74,14 @@ pub fn random() -> [u8; 16] {
     bytes
 }
 
+/// Gives free memory of the allocator back to the system. Holds each arena for some milliseconds: not for a worker.
+pub fn release_memory() {
+    // SAFETY: malloc_trim touches free memory of the allocator only, under its own locks.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// The CPUs that this process may run on, ascending.
 pub fn allowed_cpus() -> Vec<usize> {
     // SAFETY: an all-zero cpu_set_t is a valid empty set.

@@ -1,4 +1,5 @@
 //! What the control side does while calls are under way: reloads, drains, replacements; and limits and panics.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test may wait and may panic")]
 
 mod support;
 

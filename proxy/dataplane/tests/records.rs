@@ -1,4 +1,5 @@
 //! Every way a call can end leaves exactly one record, read back from the ring, that says what happened.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test may wait and may panic")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Second tries, pools and the choice of targets through running workers.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test may wait and may panic")]
 
 mod support;
 

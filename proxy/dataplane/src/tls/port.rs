@@ -11,12 +11,11 @@ use super::bufs::TlsBufs;
 use super::record::RECORD_MAX;
 use super::session::{Content, Fault, Session, record_len};
 use crate::buf::{Buf, LARGE, SMALL};
-use crate::client::PARKED_BYTES;
 use crate::port::{ReadPort, ReadResult};
 
 /// With less room than this in the caller's buffer, ciphertext is read into a buffer of our own. A parked connection
 /// waits with this much and no more: when bytes come, the rest of the record is read into a pooled buffer.
-const IN_PLACE_MIN: usize = PARKED_BYTES;
+const IN_PLACE_MIN: usize = 64;
 
 const _: () = assert!(RECORD_MAX <= LARGE, "a whole record fits in a large buffer");
 

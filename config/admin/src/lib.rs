@@ -14,5 +14,5 @@ mod stream;
 pub use host::AllowedHosts;
 pub use router::router;
 pub use server::{Bound, CONNECTIONS_MAX, Place, bind, serve};
-pub use status::{Readiness, Source, Status, WorkerStatus};
+pub use status::{ListenerStatus, Readiness, Source, Status, WorkerStatus};
 pub use stream::STREAMS_MAX;

@@ -29,8 +29,8 @@ pub struct Status {
     pub refused_changes: u64,
     /// What the workers do I/O with.
     pub driver: String,
-    /// Addresses that the workers accept on, by listener.
-    pub listeners: Vec<(String, String)>,
+    /// Where the workers accept.
+    pub listeners: Vec<ListenerStatus>,
     /// The workers.
     pub workers: Vec<WorkerStatus>,
     /// Whether calls are recorded; if not, why.
@@ -39,6 +39,15 @@ pub struct Status {
     pub records_dropped: u64,
     /// Events that were not printed because there were too many.
     pub events_suppressed: u64,
+}
+
+/// One listener.
+#[derive(Debug, Clone, Serialize)]
+pub struct ListenerStatus {
+    /// Its name; the address where none is written.
+    pub name: String,
+    /// Its address, `unix:/path` for a Unix socket.
+    pub address: String,
 }
 
 /// One worker.

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response};
-use penstock_admin::{AllowedHosts, Readiness, STREAMS_MAX, Source, Status, WorkerStatus, router};
+use penstock_admin::{
+    AllowedHosts, ListenerStatus, Readiness, STREAMS_MAX, Source, Status, WorkerStatus, router,
+};
 use penstock_analytics::{Collector, Live};
 use tower::ServiceExt as _;
 
@@ -29,7 +31,7 @@ impl Source for Told {
             revision: 7,
             refused_changes: 2,
             driver: "epoll".into(),
-            listeners: vec![("main".into(), "127.0.0.1:8080".into())],
+            listeners: vec![ListenerStatus { name: "main".into(), address: "127.0.0.1:8080".into() }],
             workers: vec![WorkerStatus {
                 worker: 0,
                 cpu: Some(1),

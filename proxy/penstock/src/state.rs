@@ -1,6 +1,6 @@
 //! What the admin address and `penstock status` show of the running gateway.
 
-use penstock_admin::{Readiness, Source, Status, WorkerStatus};
+use penstock_admin::{ListenerStatus, Readiness, Source, Status, WorkerStatus};
 use penstock_analytics::Live;
 use penstock_dataplane::sys;
 use std::sync::Arc;
@@ -56,7 +56,10 @@ pub(crate) fn status(gateway: &Gateway) -> Status {
         revision: gateway.revision(),
         refused_changes: gateway.refused(),
         driver: gateway.fixed.driver.to_string(),
-        listeners: listeners.iter().map(|(name, at)| (name.clone(), ports::shown(at))).collect(),
+        listeners: listeners
+            .iter()
+            .map(|(name, at)| ListenerStatus { name: name.clone(), address: ports::shown(at) })
+            .collect(),
         workers: workers.collect(),
         rings: match &gateway.fixed.rings {
             Ok(rings) => rings.shown(),

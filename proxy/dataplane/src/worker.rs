@@ -175,7 +175,10 @@ pub struct Worker {
     nodes: Arc<NodeTargets>,
     current: RefCell<Rc<Current>>,
     upstreams: RefCell<HashMap<Uid, Rc<Upstream>>>,
-    #[allow(clippy::vec_box, reason = "moved out and back with each request: eight bytes instead of hundreds")]
+    #[allow(
+        clippy::vec_box,
+        reason = "moved out and back with each request: eight bytes instead of hundreds"
+    )]
     scratch: RefCell<Vec<Box<Scratch>>>,
     connections: Cell<u32>,
     /// Another worker serves in its place: what is still accepted is served, and nothing after that. An accept that

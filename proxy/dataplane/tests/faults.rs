@@ -1,4 +1,5 @@
 //! Upstreams that fail in every way, and what the client gets: a defined answer, or a reset where one has begun.
+#![allow(clippy::disallowed_methods, reason = "a test may read the clock and wait")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Every row of the codec's strictness table once more, through a running gateway: the right code comes back, the
 //! connection ends, and nothing of a refused request reaches the upstream.
+#![allow(clippy::disallowed_methods, reason = "a test may read the clock and wait")]
 
 mod support;
 

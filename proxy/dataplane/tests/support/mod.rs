@@ -1,7 +1,6 @@
 //! A gateway in the test's own process, upstreams that do what a closure says, and a client that shows raw bytes.
 #![allow(clippy::disallowed_methods, reason = "a test may read the clock and the environment")]
 #![allow(dead_code, missing_docs, unreachable_pub)]
-#![allow(clippy::disallowed_methods, reason = "tests read the clock")]
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -35,6 +35,23 @@ pub struct Step {
     pub kind: Kind,
 }
 
+impl Step {
+    /// What a relay does with it; `with_framing` if its peer gets the framing as it came.
+    #[inline]
+    pub fn relay(self, with_framing: bool) -> Relay {
+        let mut relay = Relay::default();
+        match self.kind {
+            Kind::Data => (relay.forward, relay.content) = (self.len, self.len),
+            Kind::Framing if with_framing => relay.forward = self.len,
+            Kind::Framing | Kind::Dropped => relay.skip = self.len,
+            Kind::Trailers => relay.then = Then::Trailers,
+            Kind::NeedMore => relay.then = Then::NeedMore,
+            Kind::End => relay.then = Then::End,
+        }
+        relay
+    }
+}
+
 /// A body whose length is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LengthBody {

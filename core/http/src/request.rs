@@ -9,7 +9,7 @@ use crate::field::FieldId;
 use crate::head::{FieldTable, HeadLimits, Parsed, Span, Upgrade, Version};
 use crate::host::Authority;
 use crate::method::Method;
-use crate::scan::{LineScan, Refusal, is_token_byte, parse_fields, parse_length, refuse};
+use crate::scan::{LineScan, Refusal, is_token_byte, needs_more, parse_fields, parse_length, refuse};
 use memchr::memchr;
 
 /// Empty lines that may stand before a request line (RFC 9112 section 2.2).
@@ -181,14 +181,7 @@ impl RequestHead {
                 }
             };
             if step == Parsed::Partial {
-                if buf.len() >= limits.head_bytes_max {
-                    return refuse(
-                        Code::HeadTooLarge,
-                        "the head is larger than the limit",
-                        limits.head_bytes_max,
-                    );
-                }
-                return Ok(Parsed::Partial);
+                return needs_more(buf, limits);
             }
         }
     }

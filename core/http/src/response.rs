@@ -8,7 +8,7 @@ use crate::connection;
 use crate::field::FieldId;
 use crate::head::{FieldTable, HeadLimits, Parsed, Span, Upgrade, Version};
 use crate::method::Method;
-use crate::scan::{LineScan, Refusal, parse_fields, parse_length, refuse};
+use crate::scan::{LineScan, Refusal, needs_more, parse_fields, parse_length, refuse};
 
 /// How the body of a response is framed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -166,14 +166,7 @@ impl ResponseHead {
                 }
             };
             if step == Parsed::Partial {
-                if buf.len() >= limits.head_bytes_max {
-                    return refuse(
-                        Code::HeadTooLarge,
-                        "the head is larger than the limit",
-                        limits.head_bytes_max,
-                    );
-                }
-                return Ok(Parsed::Partial);
+                return needs_more(buf, limits);
             }
         }
     }

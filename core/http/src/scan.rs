@@ -6,7 +6,7 @@
 
 use crate::code::Code;
 use crate::field::FieldId;
-use crate::head::{FIELDS_MAX, FieldTable, HeadLimits, Span};
+use crate::head::{FIELDS_MAX, FieldTable, HeadLimits, Parsed, Span};
 use memchr::memchr;
 
 /// A head that must not be served: why, in words for the caller, and where.
@@ -33,6 +33,14 @@ impl Refusal {
 #[cold]
 pub(crate) fn refuse<T>(code: Code, detail: &'static str, offset: usize) -> Result<T, Refusal> {
     Err(Refusal::new(code, detail, offset))
+}
+
+/// What a scan that has used up its input answers: more is needed, unless the limit is reached.
+pub(crate) fn needs_more(buf: &[u8], limits: &HeadLimits) -> Result<Parsed, Refusal> {
+    if buf.len() >= limits.head_bytes_max {
+        return refuse(Code::HeadTooLarge, "the head is larger than the limit", limits.head_bytes_max);
+    }
+    Ok(Parsed::Partial)
 }
 
 /// Where the scan of the field lines stands.
@@ -81,10 +89,7 @@ impl LineScan {
             self.line_start = self.pos;
         }
         self.pos = self.pos.max(window.len());
-        if buf.len() >= limits.head_bytes_max {
-            return refuse(Code::HeadTooLarge, "the head is larger than the limit", limits.head_bytes_max);
-        }
-        Ok(None)
+        needs_more(buf, limits).map(|_| None)
     }
 }
 

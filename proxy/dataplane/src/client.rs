@@ -103,15 +103,11 @@ pub struct Client {
     pub began_ns: u64,
 }
 
+/// A head that is to be answered.
 enum Head {
     Complete,
     Refused(Refusal),
-    /// The connection ended, or came to nothing, between two requests.
-    Ended,
-    /// The connection ended within a head.
-    Cut,
     TooSlow,
-    Idle,
 }
 
 /// Serves a connection to its end.
@@ -163,14 +159,15 @@ async fn requests(worker: &Rc<Worker>, client: &mut Client) -> Phase {
         // Taken with the first byte of a request and given back with its answer, so that there are no more sets
         // than requests under way, and the one used last, still in the cache, comes first.
         let mut lease = None;
-        let read = read_head(worker, client, &mut lease).await;
+        let head = match read_head(worker, client, &mut lease).await {
+            Ok(head) => head,
+            Err(phase) => return phase,
+        };
         let scratch = lease.get_or_insert_with(|| Lease::take(worker));
-        let after = match read {
+        let after = match head {
             Head::Complete => exchange::serve(worker, client, scratch).await,
             Head::Refused(refusal) => exchange::refuse_head(worker, client, scratch, refusal).await,
             Head::TooSlow => exchange::refuse_slow_head(worker, client, scratch).await,
-            Head::Cut | Head::Ended => return Phase::Closed,
-            Head::Idle => return Phase::Parked,
         };
         client.began_ns = 0;
         client.stream.write_timer.disarm();
@@ -189,9 +186,13 @@ async fn requests(worker: &Rc<Worker>, client: &mut Client) -> Phase {
     }
 }
 
-/// Reads until a head is complete. One read stays posted from answer to head; it is cancelled only when the
-/// connection parks.
-async fn read_head<'w>(worker: &'w Worker, client: &mut Client, lease: &mut Option<Lease<'w>>) -> Head {
+/// Reads until a head is complete or has failed; an error where there is none to answer, as the connection ended or
+/// is idle. One read stays posted from answer to head; it is cancelled only when the connection parks.
+async fn read_head<'w>(
+    worker: &'w Worker,
+    client: &mut Client,
+    lease: &mut Option<Lease<'w>>,
+) -> Result<Head, Phase> {
     let timeouts = client.peer.listener.timeouts;
     let limits = HeadLimits::default();
     let mut idle_until_ns = 0;
@@ -204,10 +205,10 @@ async fn read_head<'w>(worker: &'w Worker, client: &mut Client, lease: &mut Opti
             match scratch.head.parse(client.pending.bytes(), &limits) {
                 Ok(Parsed::Complete) => {
                     client.stream.read_timer.disarm();
-                    return Head::Complete;
+                    return Ok(Head::Complete);
                 }
                 Ok(Parsed::Partial) => {}
-                Err(refusal) => return Head::Refused(refusal),
+                Err(refusal) => return Ok(Head::Refused(refusal)),
             }
             if client.pending.room() == 0 {
                 client.pending = worker.bufs.grow(std::mem::take(&mut client.pending));
@@ -215,7 +216,7 @@ async fn read_head<'w>(worker: &'w Worker, client: &mut Client, lease: &mut Opti
             let until_ns = client.began_ns + timeouts.head.as_nanos() as u64;
             client.stream.read_timer.arm(until_ns, Action::Shutdown(Side::Read));
         } else if worker.closing_idle.get() && client.requests > 0 {
-            return Head::Ended;
+            return Err(Phase::Closed);
         } else if client.requests == 0 {
             // A connection that has brought nothing yet is not worth parking; it ends with its first head's time.
             let until_ns = client.opened_ns + timeouts.head.as_nanos() as u64;
@@ -246,22 +247,22 @@ async fn read_head<'w>(worker: &'w Worker, client: &mut Client, lease: &mut Opti
             }
             Poll::Pending
         });
-        let Some((result, buf)) = read.await else { return Head::Ended };
+        let Some((result, buf)) = read.await else { return Err(Phase::Closed) };
         client.pending = buf;
         match result {
-            Ok(0) if client.pending.is_empty() => return Head::Ended,
-            Ok(0) if client.stream.read_timer.fired() => return Head::TooSlow,
-            Ok(0) => return Head::Cut,
+            Ok(0) if client.pending.is_empty() => return Err(Phase::Closed),
+            Ok(0) if client.stream.read_timer.fired() => return Ok(Head::TooSlow),
+            Ok(0) => return Err(Phase::Closed),
             Ok(_) => {}
             Err(_) if cancelled && client.pending.is_empty() => {
-                return if worker.closing_idle.get() { Head::Ended } else { Head::Idle };
+                return Err(if worker.closing_idle.get() { Phase::Closed } else { Phase::Parked });
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             // Under TLS the end that our own deadline made is an error, as no farewell came with it.
             Err(_) if client.stream.read_timer.fired() && !client.pending.is_empty() => {
-                return Head::TooSlow;
+                return Ok(Head::TooSlow);
             }
-            Err(_) => return Head::Cut,
+            Err(_) => return Err(Phase::Closed),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
-use penstock_http::body::{BodyReader, Kind, Relay, Then};
+use penstock_http::body::{BodyReader, Relay, Then};
 use penstock_http::write;
 use penstock_http::{Asked, BodyFraming, ChunkWriter, Code, HeadLimits, Parsed, ResponseHead, Version};
 use penstock_ring::CallStrings;
@@ -190,13 +190,18 @@ impl Downlink<'_> {
     }
 
     async fn write_interim(&mut self, head: &[u8]) -> Result<(), Failed> {
+        self.begin_head(head);
+        write::end(self.out);
+        let out = self.worker.bufs.filled(&[self.out]);
+        self.write_client(out, sys::monotonic_ns()).await
+    }
+
+    /// Writes into `out` what the client gets of the upstream's head as it came: the status and the fields that pass.
+    fn begin_head(&mut self, head: &[u8]) {
         self.out.clear();
         write::status_line(self.out, self.head.status);
         drop_names(&mut self.head.fields, head, self.shape.drops);
         write::copy_fields(self.out, head, &self.head.fields, self.shape.drops.known);
-        write::end(self.out);
-        let out = self.worker.bufs.filled(&[self.out]);
-        self.write_client(out, sys::monotonic_ns()).await
     }
 
     async fn relay(&mut self, mut buf: Buf) -> Result<Done, Failed> {
@@ -277,10 +282,7 @@ impl Downlink<'_> {
         };
         let keeps =
             self.shape.keep_alive && framing != BodyFraming::UntilClose && !self.worker.draining.get();
-        self.out.clear();
-        write::status_line(self.out, self.head.status);
-        drop_names(&mut self.head.fields, head, self.shape.drops);
-        write::copy_fields(self.out, head, &self.head.fields, self.shape.drops.known);
+        self.begin_head(head);
         write::response_framing(self.out, framing, self.head.content_length);
         self.out.extend_from_slice(self.shape.fields);
         write::connection(self.out, keeps, self.shape.client);
@@ -293,15 +295,7 @@ impl Downlink<'_> {
             return self.body.relay(input).map_err(|_| Code::UpstreamBadResponse);
         }
         let step = self.body.step(input).map_err(|_| Code::UpstreamBadResponse)?;
-        let mut relay = Relay::default();
-        match step.kind {
-            Kind::Data => (relay.forward, relay.content) = (step.len, step.len),
-            Kind::Framing | Kind::Dropped => relay.skip = step.len,
-            Kind::Trailers => relay.then = Then::Trailers,
-            Kind::NeedMore => relay.then = Then::NeedMore,
-            Kind::End => relay.then = Then::End,
-        }
-        Ok(relay)
+        Ok(step.relay(false))
     }
 
     /// Sends what stands in `out`, if anything is left there, and then the first `n` bytes of `buf`. Publishes the

@@ -108,19 +108,10 @@ impl FirstPiece {
 /// One step of a body whose content is digested on its way.
 fn digested(body: &mut BodyReader, input: &[u8], digest: &mut Sha256) -> Result<Relay, Code> {
     let step = body.step(input).map_err(|refusal| refusal.code)?;
-    let mut relay = Relay::default();
-    match step.kind {
-        Kind::Data => {
-            digest.update(&input[..step.len]);
-            (relay.forward, relay.content) = (step.len, step.len);
-        }
-        Kind::Framing => relay.forward = step.len,
-        Kind::Dropped => relay.skip = step.len,
-        Kind::Trailers => relay.then = Then::Trailers,
-        Kind::NeedMore => relay.then = Then::NeedMore,
-        Kind::End => relay.then = Then::End,
+    if step.kind == Kind::Data {
+        digest.update(&input[..step.len]);
     }
-    Ok(relay)
+    Ok(step.relay(true))
 }
 
 /// A SHA-256 under way.

@@ -28,8 +28,8 @@ use pool::{Connection, Pool};
 
 /// Time over which a target that is new or has recovered is given its whole share.
 pub const SLOW_START: Duration = Duration::from_secs(10);
-/// Calls that make a breaker's or an ejection's share of errors count.
-const FULL: u32 = u32::MAX;
+/// Calls on one target at a time: not bounded here, as the bound on its pool's connections does that.
+const TARGET_CALLS_MAX: u32 = u32::MAX;
 
 /// A target as one worker sees it.
 pub struct Target {
@@ -188,7 +188,7 @@ fn balance(spec: &spec::Upstream) -> UpstreamSpec {
         }),
         retries: RetrySpec { percent: spec.retries.budget_percent, ..RetrySpec::default() },
         slow_start_ns: ns(SLOW_START),
-        target_calls_max: FULL,
+        target_calls_max: TARGET_CALLS_MAX,
         ..UpstreamSpec::new(targets.collect(), policy)
     }
 }

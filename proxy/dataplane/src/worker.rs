@@ -61,7 +61,7 @@ pub struct WorkerStats {
     pub heartbeat_ns: AtomicU64,
     /// Client connections open.
     pub connections: AtomicU32,
-    /// Requests under way.
+    /// Requests under way, from their first byte to the end of their answer.
     pub requests: AtomicU32,
     /// Client connections accepted in all.
     pub accepted: AtomicU64,
@@ -181,6 +181,8 @@ pub struct Worker {
     )]
     scratch: RefCell<Vec<Box<Scratch>>>,
     connections: Cell<u32>,
+    /// Requests under way: scratch sets that are out.
+    requests: Cell<u32>,
     /// Another worker serves in its place: what is still accepted is served, and nothing after that. An accept that
     /// is posted is not given up, as it may have taken a connection.
     replaced: Cell<bool>,
@@ -240,6 +242,7 @@ impl Worker {
             upstreams: RefCell::new(HashMap::new()),
             scratch: RefCell::new(Vec::new()),
             connections: Cell::new(0),
+            requests: Cell::new(0),
             replaced: Cell::new(false),
             accepting: Cell::new(0),
             listeners: RefCell::new(HashMap::new()),
@@ -417,6 +420,7 @@ impl Worker {
 
     /// A scratch set for a connection with a request under way.
     pub fn scratch(&self) -> Box<Scratch> {
+        self.count_requests(self.requests.get() + 1);
         self.scratch.borrow_mut().pop().unwrap_or_default()
     }
 
@@ -434,10 +438,16 @@ impl Worker {
 
     /// Gives a scratch set back.
     pub fn put_scratch(&self, scratch: Box<Scratch>) {
+        self.count_requests(self.requests.get() - 1);
         let mut kept = self.scratch.borrow_mut();
         if kept.len() < SCRATCH_KEPT_MAX {
             kept.push(scratch);
         }
+    }
+
+    fn count_requests(&self, n: u32) {
+        self.requests.set(n);
+        self.stats.requests.store(n, Ordering::Relaxed);
     }
 
     async fn tick(self: Rc<Self>) {

@@ -195,6 +195,7 @@ fn a_client_that_does_not_read_is_cut_off() {
         assert_eq!((records[0].code(), records[0].call.status), ("client_gone", 200));
         assert_ne!(records[0].call.flags & penstock_ring::flag::CLIENT_GONE, 0);
         eventually("the end", || gateway.connections() == 0);
+        assert_eq!(gateway.requests(), 0);
         drop(client);
     }
 }

@@ -130,6 +130,7 @@ fn a_panic_ends_only_its_connection_and_gives_back_what_it_held() {
         let records = gateway.recorded(3);
         assert_eq!((records[1].code(), records[1].call.status), ("internal_error", 500));
         eventually("the connection", || gateway.connections() == 1);
+        eventually("no request", || gateway.requests() == 0);
     }
 }
 

@@ -7,7 +7,7 @@ mod support;
 use std::io::Write;
 use std::time::Duration;
 
-use support::{DRIVERS, Gateway, Upstream, find, listener_spec, upstream_spec};
+use support::{DRIVERS, Gateway, Upstream, eventually, find, listener_spec, upstream_spec};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -46,6 +46,24 @@ fn connections_are_kept_and_pooled() {
         let answer = client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").answer().unwrap();
         assert!(answer.head.contains("Connection: close\r\n"));
         assert!(client.is_closed());
+    }
+}
+
+#[test]
+fn requests_are_counted_while_they_are_under_way() {
+    for driver in DRIVERS {
+        let upstream = Upstream::fixed(OK);
+        let gateway = Gateway::start(driver, &upstream);
+        let (mut whole, mut begun) = (gateway.client(), gateway.client());
+        begun.send("GET");
+        eventually("a head that has begun", || gateway.requests() == 1);
+        whole.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+        eventually("two requests", || gateway.requests() == 2);
+        drop(begun);
+        eventually("one request", || gateway.requests() == 1);
+        whole.send("2\r\nhi\r\n0\r\n\r\n");
+        assert_eq!(whole.answer().unwrap().status(), 200);
+        eventually("no request", || gateway.requests() == 0);
     }
 }
 

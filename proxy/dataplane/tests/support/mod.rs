@@ -496,6 +496,11 @@ impl Gateway {
         self.dataplane.stats().iter().map(|stats| stats.connections.load(Ordering::Relaxed)).sum()
     }
 
+    /// Requests that are under way, over all workers.
+    pub fn requests(&self) -> u32 {
+        self.dataplane.stats().iter().map(|stats| stats.requests.load(Ordering::Relaxed)).sum()
+    }
+
     pub fn client(&self) -> Client {
         let stream = TcpStream::connect(self.addr).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");

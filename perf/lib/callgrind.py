@@ -1,0 +1,73 @@
+"""Reads a callgrind profile: what each part of the program executed itself, inlined code told by its source file."""
+
+import collections
+import re
+
+# Where code belongs: the first pattern that is found in the source file's path, else in the function's name.
+PARTS = [
+    ("http", r"core/http/|penstock_http|httparse|memchr"),
+    ("gate", r"core/gate/|penstock_gate|blake3|siphasher|foldhash"),
+    ("limits", r"core/limits/|penstock_limits"),
+    ("balance", r"core/balance/|penstock_balance"),
+    ("record", r"logring/|penstock_ring|penstock_analytics|rkyv|crc32c"),
+    ("tls", r"dataplane/src/tls|dataplane::tls|rustls|aws.lc"),
+    ("data plane", r"proxy/|penstock"),
+    ("runtime", r"monoio|io.uring|/mio-|mio::"),
+]
+LIBRARY = re.compile(r"/rustc/|/library/|\?\?\?|hashbrown|/alloc/|/core/src")
+
+
+def part_of(file, function, binary):
+    """Code of the standard library counts for the function that it was inlined into."""
+    for text in ([function] if LIBRARY.search(file) else [file, function]):
+        for part, pattern in PARTS:
+            if re.search(pattern, text):
+                return part
+    return "standard library" if re.search(r"core::|alloc::|std::|hashbrown", function) else f"({binary})"
+
+
+def own_costs(lines):
+    """Instructions by (file, function, object), calls not included."""
+    names = collections.defaultdict(dict)
+    costs = collections.Counter()
+    file = function = binary = "?"
+    called = False
+
+    def name(kind, text):
+        match = re.match(r"\((\d+)\)(?: (.*))?$", text)
+        if not match:
+            return text
+        if match[2] is not None:
+            names[kind][match[1]] = match[2]
+        return names[kind].get(match[1], "?")
+
+    for line in lines:
+        line = line.rstrip("\n")
+        if called and re.match(r"[\d+*-]", line):
+            called = False  # the cost of what was called
+        elif match := re.match(r"(fl|fi|fe)=(.*)", line):
+            file = name("file", match[2])
+        elif match := re.match(r"fn=(.*)", line):
+            function = name("function", match[1])
+        elif match := re.match(r"ob=(.*)", line):
+            binary = name("object", match[1]).rsplit("/", 1)[-1]
+        elif match := re.match(r"(cfn|cfi|cfl|cob)=(.*)", line):
+            name({"cfn": "function", "cob": "object"}.get(match[1], "file"), match[2])
+        elif line.startswith("calls="):
+            called = True
+        elif match := re.match(r"(?:\+|-|\*|\d)\S* (\d+)$", line):
+            costs[file, function, binary] += int(match[1])
+    return costs
+
+
+def report(lines, requests, rows):
+    """Instructions a request: by part, and by function within a part."""
+    parts, functions = collections.Counter(), collections.Counter()
+    for (file, function, binary), cost in own_costs(lines).items():
+        part = part_of(file, function, binary)
+        parts[part] += cost
+        short = re.sub(r"<|>::|::\{closure#?\d*\}|\{impl#\d+\}", "", re.sub(r"'\d+$", "", function))
+        functions[part, f"{short[:90]} [{file.rsplit('/', 1)[-1]}]"] += cost
+    total = sum(parts.values())
+    table = [f"{total / requests:12,.0f}  all", *(f"{cost / requests:12,.0f}  {part}" for part, cost in parts.most_common())]
+    return table, [f"{cost / requests:12,.0f}  {part}: {function}" for (part, function), cost in functions.most_common(rows)]

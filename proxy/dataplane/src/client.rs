@@ -99,7 +99,8 @@ pub struct Client {
     pub requests: u64,
     /// When it was accepted, monotonic ns.
     pub opened_ns: u64,
-    /// When the first byte of the request at hand came, monotonic ns; 0 before that.
+    /// When the first byte of the request at hand came, monotonic ns; 0 before that, and until it is served if its
+    /// head came whole.
     pub began_ns: u64,
 }
 
@@ -110,8 +111,8 @@ enum Head {
     TooSlow,
 }
 
-/// Serves a connection to its end.
-pub async fn serve(worker: Rc<Worker>, mut client: Client) {
+/// Serves a connection to its end. Its state is boxed, as a task holds an argument twice.
+pub async fn serve(worker: Rc<Worker>, mut client: Box<Client>) {
     poll_fn(|cx| {
         client.stream.read_timer.wakes(cx.waker().clone());
         Poll::Ready(())
@@ -198,9 +199,6 @@ async fn read_head<'w>(
     let mut idle_until_ns = 0;
     loop {
         if !client.pending.is_empty() {
-            if client.began_ns == 0 {
-                client.began_ns = sys::monotonic_ns();
-            }
             let scratch = lease.get_or_insert_with(|| Lease::take(worker));
             match scratch.head.parse(client.pending.bytes(), &limits) {
                 Ok(Parsed::Complete) => {
@@ -209,6 +207,9 @@ async fn read_head<'w>(
                 }
                 Ok(Parsed::Partial) => {}
                 Err(refusal) => return Ok(Head::Refused(refusal)),
+            }
+            if client.began_ns == 0 {
+                client.began_ns = sys::monotonic_ns();
             }
             if client.pending.room() == 0 {
                 client.pending = worker.bufs.grow(std::mem::take(&mut client.pending));

@@ -69,6 +69,8 @@ pub struct Downlink<'a> {
     pub strings: CallStrings<'a>,
     /// What is changed of the answer, and what is asked of it.
     pub shape: ResponseShape<'a>,
+    /// When the first byte of the answer came, until a write has been timed by it; monotonic ns, 0 before and after.
+    pub came_ns: u64,
     /// The worker.
     pub worker: &'a Worker,
 }
@@ -86,7 +88,7 @@ impl Downlink<'_> {
     ///
     /// # Errors
     /// See [`Failed`].
-    pub async fn run(mut self) -> Result<Done, Failed> {
+    pub async fn run(&mut self) -> Result<Done, Failed> {
         let buf = self.read_head().await?;
         // The first byte has come. A client that is slow to read is no fault of the upstream's.
         self.call.counters.answering.set(true);
@@ -155,7 +157,8 @@ impl Downlink<'_> {
         }
         if self.shape.expects_continue && !*continued {
             let reader = &mut *self.reader;
-            let wait = monoio::time::timeout(CONTINUE_WAIT, poll_fn(|cx| reader.poll_read(cx))).await;
+            let read = poll_fn(|cx| reader.poll_read(cx));
+            let wait = Box::pin(monoio::time::timeout(CONTINUE_WAIT, read)).await;
             match wait {
                 Ok(read) => return self.head_bytes(read, first),
                 Err(_) => {
@@ -175,7 +178,8 @@ impl Downlink<'_> {
         match result {
             Ok(n) if n > 0 => {
                 if self.call.record.first_byte_us == 0 {
-                    let since_ns = sys::monotonic_ns().saturating_sub(self.call.head_ns);
+                    self.came_ns = sys::monotonic_ns();
+                    let since_ns = self.came_ns.saturating_sub(self.call.head_ns);
                     self.call.record.first_byte_us = micros32(since_ns).max(1);
                 }
                 self.call.record.upstream_bytes_in += n as u64;
@@ -312,7 +316,10 @@ impl Downlink<'_> {
             return Ok(buf);
         }
         self.call.record.bytes_out += (head_len + n) as u64;
-        let now_ns = sys::monotonic_ns();
+        let now_ns = match std::mem::take(&mut self.came_ns) {
+            0 => sys::monotonic_ns(),
+            came_ns => came_ns, // the head came a microsecond ago
+        };
         if last {
             self.call.last_send = (head_len + n) as u64;
             self.publish(now_ns);

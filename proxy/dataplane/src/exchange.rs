@@ -387,7 +387,8 @@ impl Attempting<'_> {
             wait: spec.pool.wait.min(left),
             open_max: spec.pool.per_target_max,
         };
-        let acquired = target.acquire(patience, self.worker, self.upstream).await;
+        // Boxed, as it is large and rare: the tasks of connections stay small.
+        let acquired = Box::pin(target.acquire(patience, self.worker, self.upstream)).await;
         let took_ns = sys::monotonic_ns().saturating_sub(began_ns);
         record.connect_us = micros32(took_ns);
         record::connected(record, acquired.is_ok(), took_ns);
@@ -438,7 +439,7 @@ impl Attempting<'_> {
         let ended = {
             let upstream = &mut connection.stream;
             let counters = call.counters.clone();
-            let up = Uplink {
+            let mut up = Uplink {
                 reader: &mut *client.stream.reader,
                 read_timer: &client.stream.read_timer,
                 pending: &mut client.pending,
@@ -456,7 +457,7 @@ impl Attempting<'_> {
                     total_until_ns: attempt.total_until_ns,
                 },
             };
-            let down = Downlink {
+            let mut down = Downlink {
                 reader: &mut *upstream.reader,
                 upstream_timer: &upstream.read_timer,
                 writer: &mut client.stream.writer,
@@ -467,6 +468,7 @@ impl Attempting<'_> {
                 call,
                 strings: record::strings(head, self.request.bytes(), plan, target.label()),
                 shape: response_shape,
+                came_ns: 0,
                 worker,
             };
             let (mut up, mut down) = (pin!(up.run()), pin!(down.run()));

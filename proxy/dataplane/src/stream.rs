@@ -14,14 +14,44 @@ use crate::port::{ReadPort, socket_port};
 use crate::sys::{self, Side};
 use crate::tls::TlsWriter;
 
-/// The write side of a socket.
+/// The write side of a socket, without anything above it.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(OwnedWriteHalf<TcpStream>),
+    /// A Unix socket.
+    Unix(OwnedWriteHalf<UnixStream>),
+}
+
+impl Socket {
+    /// Sends the readable bytes of `buf` whole and gives it back, empty on success.
+    ///
+    /// # Errors
+    /// What send(2) says; then an unknown part is on the wire and the socket must be closed.
+    pub async fn send_all(&mut self, mut buf: Buf) -> (io::Result<()>, Buf) {
+        while !buf.is_empty() {
+            let (result, back) = match self {
+                Socket::Tcp(half) => half.write(buf).await,
+                Socket::Unix(half) => half.write(buf).await,
+            };
+            buf = back;
+            match result {
+                Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), buf),
+                Ok(n) => buf.consume(n),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return (Err(e), buf),
+            }
+        }
+        (Ok(()), buf)
+    }
+}
+
+/// The write side of a connection.
 #[derive(Debug)]
 pub enum Writer {
-    /// Over TCP.
-    Tcp(OwnedWriteHalf<TcpStream>),
-    /// Over a Unix socket.
-    Unix(OwnedWriteHalf<UnixStream>),
-    /// Over TLS, itself over one of the others.
+    /// In the clear.
+    Plain(Socket),
+    /// Over TLS.
     Tls(Box<TlsWriter>),
 }
 
@@ -29,21 +59,22 @@ impl Writer {
     /// Writes the readable bytes of `buf` whole and gives it back, empty on success.
     ///
     /// # Errors
-    /// What send(2) says; then an unknown part is on the wire and the socket must be closed.
-    pub async fn write_all(&mut self, buf: Buf) -> (io::Result<()>, Buf) {
-        match self {
-            Writer::Tls(tls) => tls.write_all(buf).await,
-            _ => self.send_all(buf).await,
-        }
+    /// As [`Socket::send_all`].
+    pub fn write_all(&mut self, buf: Buf) -> impl Future<Output = (io::Result<()>, Buf)> {
+        let n = buf.len();
+        self.write(buf, n)
     }
 
     /// Writes the first `n` readable bytes of `buf` and gives it back without them.
     ///
     /// # Errors
-    /// As [`Writer::write_all`].
+    /// As [`Socket::send_all`].
     pub async fn write(&mut self, mut buf: Buf, n: usize) -> (io::Result<()>, Buf) {
         buf.hide_after(n);
-        let (result, mut buf) = self.write_all(buf).await;
+        let (result, mut buf) = match self {
+            Writer::Plain(socket) => socket.send_all(buf).await,
+            Writer::Tls(tls) => tls.write_all(buf).await,
+        };
         buf.unhide();
         (result, buf)
     }
@@ -55,28 +86,9 @@ impl Writer {
     /// What send(2) says.
     pub async fn finish(&mut self) -> io::Result<()> {
         match self {
+            Writer::Plain(_) => Ok(()),
             Writer::Tls(tls) => tls.finish().await,
-            _ => Ok(()),
         }
-    }
-
-    /// [`Writer::write_all`] on the socket itself. TLS is not carried within TLS.
-    pub(crate) async fn send_all(&mut self, mut buf: Buf) -> (io::Result<()>, Buf) {
-        while !buf.is_empty() {
-            let (result, back) = match self {
-                Writer::Tcp(half) => half.write(buf).await,
-                Writer::Unix(half) => half.write(buf).await,
-                Writer::Tls(_) => (Err(io::ErrorKind::Unsupported.into()), buf),
-            };
-            buf = back;
-            match result {
-                Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), buf),
-                Ok(n) => buf.consume(n),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return (Err(e), buf),
-            }
-        }
-        (Ok(()), buf)
     }
 }
 
@@ -99,28 +111,29 @@ impl Stream {
     pub fn tcp(stream: TcpStream, wheel: &Rc<Wheel>) -> Self {
         let fd = stream.as_raw_fd();
         let (read, write) = stream.into_split();
-        Self::new(fd, wheel, socket_port(read), Writer::Tcp(write))
+        Self::new(fd, wheel, socket_port(read), Writer::Plain(Socket::Tcp(write)))
     }
 
     /// Takes a Unix socket.
     pub fn unix(stream: UnixStream, wheel: &Rc<Wheel>) -> Self {
         let fd = stream.as_raw_fd();
         let (read, write) = stream.into_split();
-        Self::new(fd, wheel, socket_port(read), Writer::Unix(write))
+        Self::new(fd, wheel, socket_port(read), Writer::Plain(Socket::Unix(write)))
     }
 
     fn new(fd: RawFd, wheel: &Rc<Wheel>, reader: Box<dyn ReadPort>, writer: Writer) -> Self {
         Self { read_timer: wheel.timer(fd), write_timer: wheel.timer(fd), reader, writer, fd }
     }
 
-    /// The same socket with its two sides wrapped.
-    pub(crate) fn wrap(
+    /// The same socket with TLS above it: `secure` makes the two sides of it of those of the socket.
+    pub(crate) fn secured(
         self,
-        wrap: impl FnOnce(Box<dyn ReadPort>, Writer) -> (Box<dyn ReadPort>, Writer),
+        secure: impl FnOnce(Box<dyn ReadPort>, Socket) -> (Box<dyn ReadPort>, TlsWriter),
     ) -> Self {
         let Self { read_timer, write_timer, reader, writer, fd } = self;
-        let (reader, writer) = wrap(reader, writer);
-        Self { read_timer, write_timer, reader, writer, fd }
+        let Writer::Plain(socket) = writer else { unreachable!("TLS is not carried within TLS") };
+        let (reader, writer) = secure(reader, socket);
+        Self { read_timer, write_timer, reader, writer: Writer::Tls(Box::new(writer)), fd }
     }
 
     /// Ends one side, or both.

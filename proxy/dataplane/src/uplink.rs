@@ -185,7 +185,7 @@ pub struct BodyRules {
 impl Uplink<'_> {
     /// Sends what is left of the body, tells so in the counters, and then watches the client. Ends only when the
     /// call cannot go on; dropping it is safe (reads stay posted in their port).
-    pub async fn run(mut self) -> Stop {
+    pub async fn run(&mut self) -> Stop {
         if !self.body.is_done() {
             match self.send_body().await {
                 Ok(()) => self.upstream_has(Some(self.rules.first_byte)),
@@ -293,7 +293,7 @@ impl Uplink<'_> {
     }
 
     /// Keeps a read posted: it notices a client that goes away, and becomes the read of the next head.
-    async fn watch(self) -> Stop {
+    async fn watch(&mut self) -> Stop {
         if !self.pending.is_empty() {
             return pending().await; // the next request is here already
         }

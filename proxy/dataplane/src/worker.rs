@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener as StdTcpListener, TcpStream as S
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -560,8 +560,12 @@ impl Worker {
         }
         self.stats.accepted.fetch_add(1, Ordering::Relaxed);
         monoio::spawn(async move {
-            let worker = open.0.clone();
-            contained(&worker, worker.clone().converse(stream, addr, listener)).await;
+            {
+                let worker = open.0.clone();
+                // Pinned here, as an argument would be held twice.
+                let conversation = pin!(worker.clone().converse(stream, addr, listener));
+                contained(&worker, conversation).await;
+            }
             drop(open);
         });
     }
@@ -576,14 +580,14 @@ impl Worker {
             },
         };
         let peer = Peer { addr, listener, tls };
-        let client = Client {
+        let client = Box::new(Client {
             stream,
             pending: Buf::default(),
             peer,
             requests: 0,
             opened_ns: sys::monotonic_ns(),
             began_ns: 0,
-        };
+        });
         client::serve(self, client).await;
     }
 
@@ -653,8 +657,7 @@ impl Drop for OpenConnection {
 }
 
 /// Runs a connection's task; a panic in it ends that connection and nothing else.
-async fn contained(worker: &Worker, task: impl Future<Output = ()>) {
-    let mut task = pin!(task);
+async fn contained(worker: &Worker, mut task: Pin<&mut impl Future<Output = ()>>) {
     let caught = std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
         Ok(poll) => poll.map(|()| None),
         Err(panic) => Poll::Ready(Some(panic)),

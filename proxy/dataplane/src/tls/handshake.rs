@@ -16,7 +16,7 @@ use super::port::TlsPort;
 use super::session::{Keys, Session};
 use super::writer::TlsWriter;
 use crate::buf::{Buf, LARGE};
-use crate::stream::{Stream, Writer};
+use crate::stream::Stream;
 
 /// Bytes that a peer may send before its handshake is done (a client's chain is the largest part).
 pub(super) const HANDSHAKE_BYTES_MAX: usize = 128 * 1024;
@@ -160,7 +160,7 @@ impl Handshake {
         let mut buf = self.bufs.pool().small();
         buf.push(bytes);
         // The connection is given up in any case.
-        let (_, buf) = self.stream.writer.send_all(buf).await;
+        let (_, buf) = self.stream.writer.write_all(buf).await;
         self.bufs.put(buf);
     }
 
@@ -171,7 +171,7 @@ impl Handshake {
 
     async fn flush(&mut self) -> Result<(), TlsError> {
         if let Some(out) = self.outgoing.take() {
-            let (result, out) = self.stream.writer.send_all(out).await;
+            let (result, out) = self.stream.writer.write_all(out).await;
             self.bufs.put(out);
             result?;
         }
@@ -264,9 +264,9 @@ impl Handshake {
             Some(incoming)
         };
         let session = Rc::new(RefCell::new(session));
-        Ok(stream.wrap(|reader, writer| {
+        Ok(stream.secured(|reader, socket| {
             let port = TlsPort::new(reader, session.clone(), bufs.clone(), held);
-            (Box::new(port), Writer::Tls(Box::new(TlsWriter::new(writer, session, bufs))))
+            (Box::new(port), TlsWriter::new(socket, session, bufs))
         }))
     }
 }

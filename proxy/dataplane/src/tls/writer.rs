@@ -8,12 +8,12 @@ use std::rc::Rc;
 use super::bufs::TlsBufs;
 use super::session::Session;
 use crate::buf::{Buf, SMALL};
-use crate::stream::Writer;
+use crate::stream::Socket;
 
 /// Writes over TLS. A small message is one record and one send; a large one goes out in full records, in sends
 /// of at most [`super::bufs`]' bound.
 pub struct TlsWriter {
-    inner: Writer,
+    inner: Socket,
     session: Rc<RefCell<Session>>,
     bufs: Rc<TlsBufs>,
 }
@@ -25,7 +25,7 @@ impl fmt::Debug for TlsWriter {
 }
 
 impl TlsWriter {
-    pub(super) fn new(inner: Writer, session: Rc<RefCell<Session>>, bufs: Rc<TlsBufs>) -> Self {
+    pub(super) fn new(inner: Socket, session: Rc<RefCell<Session>>, bufs: Rc<TlsBufs>) -> Self {
         Self { inner, session, bufs }
     }
 
@@ -35,7 +35,7 @@ impl TlsWriter {
     }
 
     #[cfg(test)]
-    pub(super) fn inner(&mut self) -> &mut Writer {
+    pub(super) fn inner(&mut self) -> &mut Socket {
         &mut self.inner
     }
 

@@ -14,6 +14,7 @@ PARTS = [
     ("data plane", r"proxy/|penstock"),
     ("runtime", r"monoio|io.uring|/mio-|mio::"),
 ]
+ALLOCATES = re.compile(r"(mi_(heap_|theap_)?(m|c|z|re)alloc\w*|malloc|calloc|realloc|posix_memalign|aligned_alloc|memalign)$")
 LIBRARY = re.compile(r"/rustc/|/library/|\?\?\?|hashbrown|/alloc/|/core/src")
 
 
@@ -26,11 +27,12 @@ def part_of(file, function, binary):
     return "standard library" if re.search(r"core::|alloc::|std::|hashbrown", function) else f"({binary})"
 
 
-def own_costs(lines):
-    """Instructions by (file, function, object), calls not included."""
+def read(lines):
+    """Instructions by (file, function, object), calls not included; calls of the allocator from outside of it."""
     names = collections.defaultdict(dict)
     costs = collections.Counter()
-    file = function = binary = "?"
+    allocations = 0
+    file = function = binary = callee = "?"
     called = False
 
     def name(kind, text):
@@ -52,22 +54,26 @@ def own_costs(lines):
         elif match := re.match(r"ob=(.*)", line):
             binary = name("object", match[1]).rsplit("/", 1)[-1]
         elif match := re.match(r"(cfn|cfi|cfl|cob)=(.*)", line):
-            name({"cfn": "function", "cob": "object"}.get(match[1], "file"), match[2])
+            named = name({"cfn": "function", "cob": "object"}.get(match[1], "file"), match[2])
+            callee = named if match[1] == "cfn" else callee
         elif line.startswith("calls="):
             called = True
+            if ALLOCATES.match(callee) and not ALLOCATES.match(function):
+                allocations += int(line[6:].split()[0])
         elif match := re.match(r"(?:\+|-|\*|\d)\S* (\d+)$", line):
             costs[file, function, binary] += int(match[1])
-    return costs
+    return costs, allocations
 
 
 def report(lines, requests, rows):
-    """Instructions a request: by part, and by function within a part."""
+    """Instructions a request: by part, and by function within a part. Allocations a request."""
+    costs, allocations = read(lines)
     parts, functions = collections.Counter(), collections.Counter()
-    for (file, function, binary), cost in own_costs(lines).items():
+    for (file, function, binary), cost in costs.items():
         part = part_of(file, function, binary)
         parts[part] += cost
         short = re.sub(r"<|>::|::\{closure#?\d*\}|\{impl#\d+\}", "", re.sub(r"'\d+$", "", function))
         functions[part, f"{short[:90]} [{file.rsplit('/', 1)[-1]}]"] += cost
     total = sum(parts.values())
     table = [f"{total / requests:12,.0f}  all", *(f"{cost / requests:12,.0f}  {part}" for part, cost in parts.most_common())]
-    return table, [f"{cost / requests:12,.0f}  {part}: {function}" for (part, function), cost in functions.most_common(rows)]
+    return allocations / requests, table, [f"{cost / requests:12,.0f}  {part}: {function}" for (part, function), cost in functions.most_common(rows)]

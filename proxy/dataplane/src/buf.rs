@@ -19,6 +19,8 @@ pub const HEADROOM: usize = 512;
 pub const SMALL_KEPT_MAX: usize = 1024;
 /// Large buffers that a worker keeps for reuse (9 MiB at most).
 pub const LARGE_KEPT_MAX: usize = 128;
+/// Buffers of each class that a worker keeps even if nobody has needed them for long.
+pub const IDLE_KEPT: usize = 8;
 
 /// A buffer of fixed capacity with a readable window `head..tail`; reads append at `tail`.
 #[derive(Debug, Default)]
@@ -175,22 +177,51 @@ unsafe impl IoBufMut for Buf {
     }
 }
 
+/// Buffers of one class that wait for use.
+#[derive(Debug, Default)]
+struct Kept {
+    bufs: Vec<Buf>,
+    /// The fewest that there were since the last look: so many nobody needed.
+    spare: usize,
+}
+
+impl Kept {
+    fn take(&mut self) -> Option<Buf> {
+        let buf = self.bufs.pop();
+        self.spare = self.spare.min(self.bufs.len());
+        buf
+    }
+
+    /// Frees half of what nobody needed since the last look, but for [`IDLE_KEPT`].
+    fn shrink(&mut self) {
+        let unneeded = self.spare.min(self.bufs.len().saturating_sub(IDLE_KEPT));
+        self.bufs.truncate(self.bufs.len() - unneeded.div_ceil(2));
+        self.spare = self.bufs.len();
+    }
+}
+
 /// The buffers that a worker keeps for reuse. Taking one costs no allocation once warm.
 #[derive(Debug, Default)]
 pub struct BufPool {
-    small: RefCell<Vec<Buf>>,
-    large: RefCell<Vec<Buf>>,
+    small: RefCell<Kept>,
+    large: RefCell<Kept>,
 }
 
 impl BufPool {
     /// An empty buffer of [`SMALL`] bytes.
     pub fn small(&self) -> Buf {
-        self.small.borrow_mut().pop().unwrap_or_else(|| Buf::with_capacity(SMALL))
+        self.small.borrow_mut().take().unwrap_or_else(|| Buf::with_capacity(SMALL))
     }
 
     /// An empty buffer of [`LARGE`] bytes.
     pub fn large(&self) -> Buf {
-        self.large.borrow_mut().pop().unwrap_or_else(|| Buf::with_capacity(LARGE))
+        self.large.borrow_mut().take().unwrap_or_else(|| Buf::with_capacity(LARGE))
+    }
+
+    /// Frees buffers that have waited for long; to be called about once a second.
+    pub fn shrink(&self) {
+        self.small.borrow_mut().shrink();
+        self.large.borrow_mut().shrink();
     }
 
     /// A buffer with these parts one after another: of a class if they fit, else of their length.
@@ -217,9 +248,9 @@ impl BufPool {
             LARGE => (&self.large, LARGE_KEPT_MAX),
             _ => return,
         };
-        let mut list = list.borrow_mut();
-        if list.len() < kept_max {
-            list.push(buf);
+        let bufs = &mut list.borrow_mut().bufs;
+        if bufs.len() < kept_max {
+            bufs.push(buf);
         }
     }
 
@@ -280,9 +311,27 @@ mod tests {
         for _ in 0..LARGE_KEPT_MAX + 5 {
             pool.put(Buf::with_capacity(LARGE));
         }
-        assert_eq!(pool.large.borrow().len(), LARGE_KEPT_MAX);
+        assert_eq!(pool.large.borrow().bufs.len(), LARGE_KEPT_MAX);
         pool.put(Buf::with_capacity(10));
-        assert_eq!(pool.small.borrow().len(), 0);
+        assert_eq!(pool.small.borrow().bufs.len(), 0);
+    }
+
+    #[test]
+    fn what_nobody_needs_is_freed_by_and_by() {
+        let pool = BufPool::default();
+        let kept = |pool: &BufPool| pool.small.borrow().bufs.len();
+        let in_use: Vec<Buf> = (0..100).map(|_| pool.small()).collect();
+        in_use.into_iter().for_each(|buf| pool.put(buf));
+        pool.shrink();
+        assert_eq!(kept(&pool), 100, "all of them were in use a moment ago");
+        let in_use: Vec<Buf> = (0..40).map(|_| pool.small()).collect();
+        in_use.into_iter().for_each(|buf| pool.put(buf));
+        pool.shrink();
+        assert_eq!(kept(&pool), 70);
+        for _ in 0..8 {
+            pool.shrink();
+        }
+        assert_eq!(kept(&pool), IDLE_KEPT);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod downlink;
 pub mod driver;
 pub mod event;
 pub mod exchange;
+pub mod half;
 pub mod listen;
 pub mod mailbox;
 pub mod port;

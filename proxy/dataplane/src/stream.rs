@@ -5,11 +5,12 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
-use monoio::io::{AsyncWriteRent, OwnedWriteHalf, Splitable};
+use monoio::io::Splitable;
 use monoio::net::{TcpStream, UnixStream};
 
 use crate::buf::Buf;
 use crate::deadline::{Timer, Wheel};
+use crate::half::WriteHalf;
 use crate::port::{ReadPort, socket_port};
 use crate::sys::{self, Side};
 use crate::tls::TlsWriter;
@@ -18,9 +19,9 @@ use crate::tls::TlsWriter;
 #[derive(Debug)]
 pub enum Socket {
     /// TCP.
-    Tcp(OwnedWriteHalf<TcpStream>),
+    Tcp(WriteHalf<TcpStream>),
     /// A Unix socket.
-    Unix(OwnedWriteHalf<UnixStream>),
+    Unix(WriteHalf<UnixStream>),
 }
 
 impl Socket {
@@ -111,14 +112,14 @@ impl Stream {
     pub fn tcp(stream: TcpStream, wheel: &Rc<Wheel>) -> Self {
         let fd = stream.as_raw_fd();
         let (read, write) = stream.into_split();
-        Self::new(fd, wheel, socket_port(read), Writer::Plain(Socket::Tcp(write)))
+        Self::new(fd, wheel, socket_port(read), Writer::Plain(Socket::Tcp(WriteHalf::new(write))))
     }
 
     /// Takes a Unix socket.
     pub fn unix(stream: UnixStream, wheel: &Rc<Wheel>) -> Self {
         let fd = stream.as_raw_fd();
         let (read, write) = stream.into_split();
-        Self::new(fd, wheel, socket_port(read), Writer::Plain(Socket::Unix(write)))
+        Self::new(fd, wheel, socket_port(read), Writer::Plain(Socket::Unix(WriteHalf::new(write))))
     }
 
     fn new(fd: RawFd, wheel: &Rc<Wheel>, reader: Box<dyn ReadPort>, writer: Writer) -> Self {

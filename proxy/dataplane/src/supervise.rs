@@ -31,7 +31,7 @@ pub const REPLACED_MAX: usize = 8;
 pub const REPLACED_WINDOW: Duration = Duration::from_secs(60);
 
 /// Connections that go idle before the memory they held is given back to the system.
-pub const PARKED_TRIM: u64 = 1000;
+pub const PARKED_TRIM: u64 = 100;
 
 /// Why the workers could not be started or changed.
 #[derive(Debug, thiserror::Error)]

@@ -74,11 +74,16 @@ pub fn random() -> [u8; 16] {
     bytes
 }
 
-/// Gives free memory of the allocator back to the system. Holds each arena for some milliseconds: not for a worker.
+/// The allocator that a program with workers should have. Its pages hold allocations of one size, so what connections
+/// give back when they go idle leaves whole pages free.
+pub use mimalloc::MiMalloc as Allocator;
+
+/// Gives free pages of [`Allocator`] back to the system, whichever thread freed them; by itself it does so only when
+/// more is allocated. For a control thread.
 pub fn release_memory() {
-    // SAFETY: malloc_trim touches free memory of the allocator only, under its own locks.
+    // SAFETY: the call touches memory of the allocator's that nobody uses, under its own locks.
     unsafe {
-        libc::malloc_trim(0);
+        libmimalloc_sys::mi_collect(true);
     }
 }
 

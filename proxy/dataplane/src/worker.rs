@@ -40,12 +40,16 @@ use crate::upstream::node::NodeTargets;
 
 /// Scratch sets (about 8 KiB each) that a worker keeps for reuse; one a request under way.
 pub const SCRATCH_KEPT_MAX: usize = 1024;
+/// Accepts that a worker has posted at once on a TCP socket, so that one turn of its ring can take several.
+pub const ACCEPTS_POSTED: usize = 4;
 /// How long a worker waits after a failed accept.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(20);
 /// How often a worker looks after its limits: idle leases go back, alerts are told, the wall clock is read.
 pub const TICK: Duration = Duration::from_millis(10);
 /// Ticks after which it says that it lives and sweeps its pools.
 pub const SWEEP_TICKS: u32 = 10;
+/// Ticks between two looks for buffers that nobody needs.
+pub const SHRINK_TICKS: u32 = 100;
 /// While draining, how long an idle connection may still bring a request, which is answered with
 /// `Connection: close`.
 pub const DRAIN_IDLE: Duration = Duration::from_millis(1000);
@@ -464,6 +468,9 @@ impl Worker {
             if ticks % SWEEP_TICKS == 0 {
                 self.sweep(now_ns);
             }
+            if ticks % SHRINK_TICKS == 0 {
+                self.bufs.shrink();
+            }
             ticks = ticks.wrapping_add(1);
             monoio::time::sleep(TICK).await;
         }
@@ -490,7 +497,10 @@ impl Worker {
                 let socket = StdTcpListener::from(socket);
                 socket.set_nonblocking(nonblocking).ok();
                 if let Ok(socket) = TcpListener::from_std(socket) {
-                    monoio::spawn(self.accept_tcp(listener, socket));
+                    let socket = Rc::new(socket);
+                    for _ in 0..ACCEPTS_POSTED {
+                        monoio::spawn(self.clone().accept_tcp(listener.clone(), socket.clone()));
+                    }
                 }
             }
             Address::Unix(_) => {
@@ -503,7 +513,7 @@ impl Worker {
         }
     }
 
-    async fn accept_tcp(self: Rc<Self>, listener: Rc<Listener>, socket: TcpListener) {
+    async fn accept_tcp(self: Rc<Self>, listener: Rc<Listener>, socket: Rc<TcpListener>) {
         let _accepting = Accepting::new(&self);
         while !self.replaced.get() {
             match socket.accept().await {

@@ -31,6 +31,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+#[global_allocator]
+static ALLOCATOR: penstock_dataplane::sys::Allocator = penstock_dataplane::sys::Allocator;
+
 fn main() -> ExitCode {
     let args = args::Args::parse();
     match args.command {

@@ -48,8 +48,7 @@ pub(crate) fn encode_call(
     strings: &CallStrings<'_>,
     ai: Option<&AiCall>,
 ) -> usize {
-    let slots = strings.slots();
-    let count = SLOTS - slots.iter().rev().take_while(|text| text.is_empty()).count();
+    let count = strings.count();
     let mut at = PAYLOAD_HEAD_BYTES;
     put(&mut out[at..at + RECORD_BYTES], record);
     at += RECORD_BYTES;
@@ -65,21 +64,31 @@ pub(crate) fn encode_call(
     }
     let tail = at;
     at += count * 4;
+    let mut entries = [[0; 4]; SLOTS];
     let mut truncated = 0u16;
-    for (slot, text) in slots[..count].iter().enumerate() {
-        let (text, cut) = bounded(text, SLOT_BYTES_MAX[slot]);
+    for slot in 0..count.min(SLOTS) {
+        let (text, cut) = bounded(strings.get(slot), SLOT_BYTES_MAX[slot]);
         truncated |= u16::from(cut) << slot;
-        let entry = tail + slot * 4;
-        out[entry..entry + 2].copy_from_slice(&((at - tail) as u16).to_le_bytes());
-        out[entry + 2..entry + 4].copy_from_slice(&(text.len() as u16).to_le_bytes());
-        out[at..at + text.len()].copy_from_slice(text);
-        at += text.len();
+        entries[slot] = ((at - tail) as u32 | (text.len() as u32) << 16).to_le_bytes();
+        if !text.is_empty() {
+            out[at..at + text.len()].copy_from_slice(text);
+            at += text.len();
+        }
     }
-    out[0..2].copy_from_slice(&(RECORD_BYTES as u16).to_le_bytes());
-    out[2..4].copy_from_slice(&(ai_bytes as u16).to_le_bytes());
-    out[4..6].copy_from_slice(&truncated.to_le_bytes());
-    out[6] = count as u8;
-    out[7] = 0;
+    out[tail..tail + count * 4].copy_from_slice(&entries.as_flattened()[..count * 4]);
+    let [bytes_low, bytes_high] = (RECORD_BYTES as u16).to_le_bytes();
+    let [ai_low, ai_high] = (ai_bytes as u16).to_le_bytes();
+    let [truncated_low, truncated_high] = truncated.to_le_bytes();
+    out[..PAYLOAD_HEAD_BYTES].copy_from_slice(&[
+        bytes_low,
+        bytes_high,
+        ai_low,
+        ai_high,
+        truncated_low,
+        truncated_high,
+        count as u8,
+        0,
+    ]);
     at
 }
 

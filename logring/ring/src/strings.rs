@@ -92,29 +92,58 @@ pub struct CallStrings<'a> {
 }
 
 impl<'a> CallStrings<'a> {
-    pub(crate) fn slots(&self) -> [&'a [u8]; SLOTS] {
-        [
-            self.request_id,
-            self.host,
-            self.path,
-            self.target,
-            self.subject,
-            self.method,
-            self.tags,
-            self.model_asked,
-            self.model_served,
-            self.degraded,
-            self.end_user,
-        ]
+    /// The string of a slot by its number; empty for numbers that no slot has.
+    #[inline]
+    pub(crate) fn get(&self, slot: usize) -> &'a [u8] {
+        match slot {
+            0 => self.request_id,
+            1 => self.host,
+            2 => self.path,
+            3 => self.target,
+            4 => self.subject,
+            5 => self.method,
+            6 => self.tags,
+            7 => self.model_asked,
+            8 => self.model_served,
+            9 => self.degraded,
+            10 => self.end_user,
+            _ => b"",
+        }
+    }
+
+    /// Number of slots up to the last one that holds something.
+    #[inline]
+    pub(crate) fn count(&self) -> usize {
+        let from_last = [
+            (11, self.end_user),
+            (10, self.degraded),
+            (9, self.model_served),
+            (8, self.model_asked),
+            (7, self.tags),
+            (6, self.method),
+            (5, self.subject),
+            (4, self.target),
+            (3, self.path),
+            (2, self.host),
+            (1, self.request_id),
+        ];
+        for (count, text) in from_last {
+            if !text.is_empty() {
+                return count;
+            }
+        }
+        0
     }
 }
 
 /// Cuts a string at its bound, before a UTF-8 character that the bound would split.
 #[inline]
 pub(crate) fn bounded(bytes: &[u8], max: usize) -> (&[u8], bool) {
-    if bytes.len() <= max {
-        return (bytes, false);
-    }
+    if bytes.len() <= max { (bytes, false) } else { (cut(bytes, max), true) }
+}
+
+#[cold]
+fn cut(bytes: &[u8], max: usize) -> &[u8] {
     let mut end = max;
     // A UTF-8 character has at most three continuation bytes; further back it is not UTF-8.
     while end > 0 && end + 3 > max && bytes[end] & 0xC0 == 0x80 {
@@ -123,7 +152,7 @@ pub(crate) fn bounded(bytes: &[u8], max: usize) -> (&[u8], bool) {
     if bytes[end] & 0xC0 == 0x80 {
         end = max;
     }
-    (&bytes[..end], true)
+    &bytes[..end]
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ impl Bench {
     fn run(&mut self, part: fn(&mut Self)) {
         part(self);
         self.recorded += 1;
-        if self.recorded % DRAIN_EVERY == 0 {
+        if self.recorded.is_multiple_of(DRAIN_EVERY) {
             self.drain();
         }
     }

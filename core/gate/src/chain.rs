@@ -22,7 +22,7 @@ use crate::request::Request;
 use crate::router::{Found, Matched, MethodSet, Once, Probe, decoded_equals};
 use crate::snapshot::{BalanceBy, ListenerRule, RouteRule, Snapshot};
 use crate::spec::{CredentialKind, Id, Subscription, Uid};
-use crate::trace::{IdSource, RequestId, Trace};
+use crate::trace::{self, IdSource, RequestId, Trace};
 use crate::value::{Fact, Facts};
 use arrayvec::ArrayVec;
 use penstock_http::{Authority, Code, FieldId, Framing, TargetForm};
@@ -576,14 +576,6 @@ fn shape(
         None => target.extend_from_slice(stripped),
     }
     write_query(request, &route.query_secrets, target);
-    request_id.write_line(up);
-    up.extend_from_slice(b"traceparent: ");
-    trace.write(up);
-    up.extend_from_slice(b"\r\n");
-    client::write_way(request, client, up);
-    if !route.request_fields.is_empty() {
-        write_fields(&route.request_fields, &facts, up);
-    }
     if !route.response_fields.is_empty() {
         write_fields(&route.response_fields, &facts, down);
     }
@@ -592,7 +584,11 @@ fn shape(
         penstock_http::write::decimal(down, snapshot.revision);
         down.extend_from_slice(b"\r\n");
     }
-    request_id.write_line(down);
+    trace::write_names(request_id, trace, up, down);
+    client::write_way(request, client, up);
+    if !route.request_fields.is_empty() {
+        write_fields(&route.request_fields, &facts, up);
+    }
     stages.set(Stage::Shape, Outcome::Changed, route.id);
     Ok(Verdict::Forward(Forward {
         route: caller.routed.found.route,

@@ -110,15 +110,33 @@ impl RequestId {
     }
 
     /// Appends the line `x-request-id: ID CRLF`.
-    #[inline]
     pub(crate) fn write_line(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"x-request-id: ");
-        match self.as_bytes().as_array::<MADE_BYTES>() {
-            Some(made) => out.extend_from_slice(made),
-            None => out.extend_from_slice(self.as_bytes()),
-        }
+        out.extend_from_slice(self.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// Appends the lines that name a call: `x-request-id` and `traceparent` for the upstream, the former for the client.
+#[inline]
+pub(crate) fn write_names(id: &RequestId, trace: &Trace, up: &mut Vec<u8>, down: &mut Vec<u8>) {
+    let Some(made) = id.as_bytes().as_array::<MADE_BYTES>() else {
+        id.write_line(up);
+        id.write_line(down);
+        up.extend_from_slice(b"traceparent: ");
+        trace.write(up);
+        return up.extend_from_slice(b"\r\n");
+    };
+    // Copies of fixed lengths are a few instructions each.
+    let mut line = *b"x-request-id: 00000000000000000000000000000000\r\n";
+    line[14..46].copy_from_slice(made);
+    down.extend_from_slice(&line);
+    let mut lines = [0; 118];
+    lines[..48].copy_from_slice(&line);
+    lines[48..61].copy_from_slice(b"traceparent: ");
+    lines[61..116].copy_from_slice(&trace.text());
+    lines[116..].copy_from_slice(b"\r\n");
+    up.extend_from_slice(&lines);
 }
 
 /// Bytes of an id that is made here.
@@ -132,10 +150,8 @@ fn is_well_formed(id: &[u8]) -> bool {
 /// Writes 16 lower-case hex digits, the highest first, into a place of that length.
 #[inline]
 fn write_hex(number: u64, out: &mut [u8]) {
-    let mut digits = [0; 16];
-    digits[..8].copy_from_slice(&hex_of((number >> 32) as u32));
-    digits[8..].copy_from_slice(&hex_of(number as u32));
-    out.copy_from_slice(&digits);
+    out[..8].copy_from_slice(&hex_of((number >> 32) as u32));
+    out[8..].copy_from_slice(&hex_of(number as u32));
 }
 
 /// Eight digits at once: the nibbles are spread over the bytes of a word, then turned into letters together.
@@ -145,8 +161,8 @@ fn hex_of(number: u32) -> [u8; 8] {
     word = (word | word << 16) & 0x0000_ffff_0000_ffff;
     word = (word | word << 8) & 0x00ff_00ff_00ff_00ff;
     word = (word | word << 4) & 0x0f0f_0f0f_0f0f_0f0f;
-    // No byte carries into the next: 0x0f + 0x06 is 0x15, and 0x0f + 0x30 + 0x27 is 0x66.
-    let is_letter = (word.wrapping_add(0x0606_0606_0606_0606)) >> 4 & 0x0101_0101_0101_0101;
+    // No byte carries into the next, so nothing wraps: 0x0f + 0x06 is 0x15, and 0x0f + 0x30 + 0x27 is 0x66.
+    let is_letter = word.wrapping_add(0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
     word.wrapping_add(0x3030_3030_3030_3030).wrapping_add(is_letter.wrapping_mul(0x27)).to_be_bytes()
 }
 
@@ -181,15 +197,20 @@ impl Trace {
     }
 
     /// Appends the value of `traceparent` for the upstream.
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.text());
+    }
+
+    /// The value of `traceparent`.
     #[inline]
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+    fn text(&self) -> [u8; 55] {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
         write_hex((self.trace_id >> 64) as u64, &mut text[3..19]);
         write_hex(self.trace_id as u64, &mut text[19..35]);
         write_hex(self.span_id, &mut text[36..52]);
         // One digit holds the flags that are known.
         text[54] = b'0' + (self.flags & KNOWN_FLAGS);
-        out.extend_from_slice(&text);
+        text
     }
 }
 

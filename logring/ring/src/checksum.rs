@@ -9,7 +9,10 @@
 #[inline]
 pub(crate) fn append(crc: u32, bytes: &[u8]) -> u32 {
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("sse4.2") && is_x86_feature_detected!("pclmulqdq") {
+    if bytes.len() < x86_64::BYTES_MAX
+        && is_x86_feature_detected!("sse4.2")
+        && is_x86_feature_detected!("pclmulqdq")
+    {
         // SAFETY: the processor has both features, which is all that the function asks for.
         return unsafe { x86_64::append(crc, bytes) };
     }
@@ -26,8 +29,10 @@ mod x86_64 {
     const WORD_BYTES: usize = 8;
     const BLOCK_WORDS: usize = 16;
     const BLOCK_BITS: usize = BLOCK_WORDS * WORD_BYTES * 8;
-    /// Blocks that are put together at once: more than a frame has.
-    const BLOCKS_MAX: usize = 64;
+    /// Blocks that are put together: more than a frame has.
+    const BLOCKS_MAX: usize = 65;
+    /// What is as long or longer is not for this module.
+    pub(super) const BYTES_MAX: usize = BLOCKS_MAX * BLOCK_WORDS * WORD_BYTES;
     /// The polynomial, lowest power in the highest bit.
     const POLYNOMIAL: u32 = 0x82f6_3b78;
 
@@ -48,24 +53,26 @@ mod x86_64 {
         shifts
     };
 
+    #[inline]
+    #[target_feature(enable = "sse4.2")]
+    fn sum_block(sum: u64, block: &[[u8; WORD_BYTES]; BLOCK_WORDS]) -> u64 {
+        block.iter().fold(sum, |sum, word| _mm_crc32_u64(sum, u64::from_le_bytes(*word)))
+    }
+
     #[target_feature(enable = "sse4.2,pclmulqdq")]
     pub(super) fn append(crc: u32, bytes: &[u8]) -> u32 {
         let (words, rest) = bytes.as_chunks::<WORD_BYTES>();
         let (blocks, words) = words.as_chunks::<BLOCK_WORDS>();
         let mut sum = u64::from(!crc);
-        for blocks in blocks.chunks(BLOCKS_MAX) {
+        if let [before @ .., last] = blocks {
             let mut moved = _mm_setzero_si128();
-            for (block, shift) in blocks.iter().zip(SHIFTS[..blocks.len()].iter().rev()) {
-                for word in block {
-                    sum = _mm_crc32_u64(sum, u64::from_le_bytes(*word));
-                }
-                if *shift != 0 {
-                    let factors = (_mm_cvtsi64_si128(sum as i64), _mm_cvtsi64_si128(i64::from(*shift)));
-                    moved = _mm_xor_si128(moved, _mm_clmulepi64_si128::<0>(factors.0, factors.1));
-                    sum = 0;
-                }
+            for (block, shift) in before.iter().zip(SHIFTS[..blocks.len()].iter().rev()) {
+                let factors =
+                    (_mm_cvtsi64_si128(sum_block(sum, block) as i64), _mm_cvtsi64_si128(i64::from(*shift)));
+                moved = _mm_xor_si128(moved, _mm_clmulepi64_si128::<0>(factors.0, factors.1));
+                sum = 0;
             }
-            sum ^= _mm_crc32_u64(0, _mm_cvtsi128_si64(moved) as u64);
+            sum = sum_block(sum, last) ^ _mm_crc32_u64(0, _mm_cvtsi128_si64(moved) as u64);
         }
         for word in words {
             sum = _mm_crc32_u64(sum, u64::from_le_bytes(*word));

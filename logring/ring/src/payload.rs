@@ -10,7 +10,7 @@ use crate::ai::{
     ArchivedAiHead,
 };
 use crate::record::{AMEND_BYTES, Amend, ArchivedAmend, ArchivedCallRecord, CallRecord, RECORD_BYTES};
-use crate::strings::{CallStrings, SLOT_BYTES_MAX, SLOTS, Slot, TAIL_BYTES_MAX, bounded};
+use crate::strings::{CallStrings, SLOT_BYTES_MAX, Slot, TAIL_BYTES_MAX, bounded};
 
 /// Bytes of the payload's own head.
 pub(crate) const PAYLOAD_HEAD_BYTES: usize = 8;
@@ -64,18 +64,17 @@ pub(crate) fn encode_call(
     }
     let tail = at;
     at += count * 4;
-    let mut entries = [[0; 4]; SLOTS];
     let mut truncated = 0u16;
-    for slot in 0..count.min(SLOTS) {
-        let (text, cut) = bounded(strings.get(slot), SLOT_BYTES_MAX[slot]);
+    for (slot, &max) in SLOT_BYTES_MAX[..count].iter().enumerate() {
+        let (text, cut) = bounded(strings.get(slot), max);
         truncated |= u16::from(cut) << slot;
-        entries[slot] = ((at - tail) as u32 | (text.len() as u32) << 16).to_le_bytes();
+        let entry = (at - tail) as u32 | (text.len() as u32) << 16;
+        out[tail + slot * 4..][..4].copy_from_slice(&entry.to_le_bytes());
         if !text.is_empty() {
             out[at..at + text.len()].copy_from_slice(text);
             at += text.len();
         }
     }
-    out[tail..tail + count * 4].copy_from_slice(&entries.as_flattened()[..count * 4]);
     let [bytes_low, bytes_high] = (RECORD_BYTES as u16).to_le_bytes();
     let [ai_low, ai_high] = (ai_bytes as u16).to_le_bytes();
     let [truncated_low, truncated_high] = truncated.to_le_bytes();

@@ -114,25 +114,19 @@ impl<'a> CallStrings<'a> {
     /// Number of slots up to the last one that holds something.
     #[inline]
     pub(crate) fn count(&self) -> usize {
-        let from_last = [
-            (11, self.end_user),
-            (10, self.degraded),
-            (9, self.model_served),
-            (8, self.model_asked),
-            (7, self.tags),
-            (6, self.method),
-            (5, self.subject),
-            (4, self.target),
-            (3, self.path),
-            (2, self.host),
-            (1, self.request_id),
-        ];
-        for (count, text) in from_last {
-            if !text.is_empty() {
-                return count;
-            }
+        match self {
+            _ if !self.end_user.is_empty() => 11,
+            _ if !self.degraded.is_empty() => 10,
+            _ if !self.model_served.is_empty() => 9,
+            _ if !self.model_asked.is_empty() => 8,
+            _ if !self.tags.is_empty() => 7,
+            _ if !self.method.is_empty() => 6,
+            _ if !self.subject.is_empty() => 5,
+            _ if !self.target.is_empty() => 4,
+            _ if !self.path.is_empty() => 3,
+            _ if !self.host.is_empty() => 2,
+            _ => usize::from(!self.request_id.is_empty()),
         }
-        0
     }
 }
 
@@ -158,6 +152,28 @@ fn cut(bytes: &[u8], max: usize) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slots_are_counted_to_the_last_that_holds_something() {
+        let empty = CallStrings::default();
+        let counts = [
+            CallStrings { request_id: b"x", ..empty },
+            CallStrings { host: b"x", ..empty },
+            CallStrings { path: b"x", ..empty },
+            CallStrings { target: b"x", ..empty },
+            CallStrings { subject: b"x", ..empty },
+            CallStrings { method: b"x", ..empty },
+            CallStrings { tags: b"x", ..empty },
+            CallStrings { model_asked: b"x", ..empty },
+            CallStrings { model_served: b"x", ..empty },
+            CallStrings { degraded: b"x", ..empty },
+            CallStrings { end_user: b"x", ..empty },
+        ];
+        assert_eq!((empty.count(), counts.len()), (0, SLOTS));
+        for (slot, strings) in counts.iter().enumerate() {
+            assert_eq!((strings.count(), strings.get(slot)), (slot + 1, &b"x"[..]), "{}", SLOT_NAMES[slot]);
+        }
+    }
 
     #[test]
     fn a_string_is_cut_at_its_bound_and_never_inside_a_character() {

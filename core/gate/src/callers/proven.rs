@@ -22,7 +22,7 @@ struct Proven {
     credential: u32,
 }
 
-const NONE: Cell<Proven> = Cell::new(Proven { tag: [0; 2], generation: 0, tenant: Id(0), credential: 0 });
+const NONE: Proven = Proven { tag: [0; 2], generation: 0, tenant: Id(0), credential: 0 };
 
 /// The keys of one worker: 32 KiB.
 pub(crate) struct ProvenKeys {
@@ -47,7 +47,7 @@ impl ProvenKeys {
         Self {
             hasher: SipHasher24::new_with_key(&secret),
             generation: 1,
-            slots: Box::new([NONE; PROVEN_MAX]),
+            slots: Box::new([const { Cell::new(NONE) }; PROVEN_MAX]),
         }
     }
 

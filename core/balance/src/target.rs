@@ -72,8 +72,12 @@ impl Target {
     #[inline]
     pub(crate) fn weight(&self, now_ns: u64, slow_start_ns: u64) -> u32 {
         let whole = u32::from(self.spec.weight) * WEIGHT_SCALE;
-        let warm = now_ns.saturating_sub(self.warm_from_ns.max(self.ejected_until_ns));
-        if warm >= slow_start_ns || self.warm_from_ns.max(self.ejected_until_ns) == 0 {
+        let from_ns = self.warm_from_ns.max(self.ejected_until_ns);
+        if from_ns == 0 {
+            return whole;
+        }
+        let warm = now_ns.saturating_sub(from_ns);
+        if warm >= slow_start_ns {
             return whole;
         }
         let part = slow_start_ns / SLOW_START_PART;

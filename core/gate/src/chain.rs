@@ -47,7 +47,7 @@ pub struct Gate {
 struct Routed<'f, 's> {
     found: &'f Matched,
     route: &'s RouteRule,
-    client: IpAddr,
+    client: &'f IpAddr,
 }
 
 /// ... and whose caller is known.
@@ -219,7 +219,7 @@ fn preflight(
     let route = &snapshot.routes[found.route as usize];
     let Some(cors) = &route.cors else { return Ok(None) };
     plan.stages.set(Stage::Route, Outcome::Allowed, route.id);
-    let routed = Routed { found: &found, route, client: client.address };
+    let routed = Routed { found: &found, route, client: &client.address };
     network(&routed, plan)?;
     if !cors.write_preflight(&asked, &mut plan.response_fields) {
         return Err(refuse(plan, Stage::Cors, Code::CorsDenied, Some(&routed)));
@@ -236,7 +236,7 @@ fn route<'f, 's>(
     snapshot: &'s Snapshot,
     request: &Request<'_>,
     found: &'f Found,
-    client: &Client,
+    client: &'f Client,
     plan: &mut CallPlan,
 ) -> Result<Routed<'f, 's>, Answer> {
     let found = match found {
@@ -249,7 +249,7 @@ fn route<'f, 's>(
         }
     };
     let route = &snapshot.routes[found.route as usize];
-    let routed = Routed { found, route, client: client.address };
+    let routed = Routed { found, route, client: &client.address };
     if route.narrows_paths {
         let raw = request.head.path.of(request.buf);
         if let Err(refusal) = penstock_http::path::normalise(raw, &route.path_policy, &mut plan.target) {
@@ -276,7 +276,7 @@ fn network(routed: &Routed<'_, '_>, plan: &mut CallPlan) -> Result<(), Answer> {
     if rules.deny.is_empty() && rules.allow.is_empty() {
         return Ok(());
     }
-    let is_in = |list: &[crate::cidr::Cidr]| list.iter().any(|network| network.contains(routed.client));
+    let is_in = |list: &[crate::cidr::Cidr]| list.iter().any(|network| network.contains(*routed.client));
     if is_in(&rules.deny) || (!rules.allow.is_empty() && !is_in(&rules.allow)) {
         return Err(refuse(plan, Stage::Ip, Code::IpDenied, Some(routed)));
     }
@@ -346,7 +346,7 @@ fn known<'r, 's, 'c>(
 fn authorise(caller: &Identified<'_, '_, '_>, plan: &mut CallPlan) -> Result<(), Answer> {
     let route = caller.routed.route;
     let networks = caller.app.map_or(&[][..], |entry| &entry.app.ip_allow);
-    if !networks.is_empty() && !networks.iter().any(|network| network.contains(caller.routed.client)) {
+    if !networks.is_empty() && !networks.iter().any(|network| network.contains(*caller.routed.client)) {
         return Err(refuse(plan, Stage::Authorise, Code::IpDenied, Some(caller.routed)));
     }
     if !route.scopes.iter().all(|scope| caller.has_scope(scope)) {
@@ -685,7 +685,7 @@ impl Facts for CallFacts<'_> {
                 !self.caller.own_scopes().is_empty()
             }
             Fact::ClientIp => {
-                client::write_address(self.caller.routed.client, out);
+                client::write_address(*self.caller.routed.client, out);
                 true
             }
             Fact::RequestId => {

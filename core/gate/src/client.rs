@@ -20,8 +20,6 @@ pub const HOPS_MAX: usize = 32;
 pub(crate) struct Client {
     /// The client; `0.0.0.0` on a Unix socket that nothing is known behind.
     pub(crate) address: IpAddr,
-    /// The peer, in the form that lists are compared with.
-    pub(crate) peer: IpAddr,
     /// The peer is a trusted proxy: what it says of the way is kept and added to.
     pub(crate) by_trusted: bool,
 }
@@ -32,7 +30,7 @@ pub(crate) fn find(trusted: &[Cidr], request: &Request<'_>) -> Result<Client, Co
     let peer = canonical(request.peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     if trusted.is_empty() || !is_trusted(peer) {
-        return Ok(Client { address: peer, peer, by_trusted: false });
+        return Ok(Client { address: peer, by_trusted: false });
     }
     let walk = |id: FieldId, read: fn(&[u8]) -> Option<IpAddr>| -> Result<Option<IpAddr>, Code> {
         let mut lines = arrayvec::ArrayVec::<&[u8], LINES_MAX>::new();
@@ -57,7 +55,7 @@ pub(crate) fn find(trusted: &[Cidr], request: &Request<'_>) -> Result<Client, Co
         (Some(one), _) | (None, Some(one)) => one,
         (None, None) => peer,
     };
-    Ok(Client { address, peer, by_trusted: true })
+    Ok(Client { address, by_trusted: true })
 }
 
 /// The comma-separated elements of a line, the last first. A comma inside quotes does not occur in an address,
@@ -111,11 +109,12 @@ fn is_v4_with_port(text: &[u8]) -> bool {
 #[inline]
 pub(crate) fn write_way(request: &Request<'_>, client: &Client, out: &mut Vec<u8>) {
     if client.by_trusted {
-        return write_way_on(request, client.peer, out);
+        return write_way_on(request, out);
     }
     if request.peer.is_some() {
+        // Without a proxy that is trusted, the client is the peer.
         out.extend_from_slice(b"x-forwarded-for: ");
-        write_address(client.peer, out);
+        write_address(client.address, out);
         out.extend_from_slice(b"\r\n");
     }
     let host = request.head.host.of(request.buf);
@@ -132,7 +131,8 @@ pub(crate) fn write_way(request: &Request<'_>, client: &Client, out: &mut Vec<u8
 }
 
 /// As [`write_way`], behind a proxy that is trusted: what it wrote is kept and added to.
-fn write_way_on(request: &Request<'_>, peer: IpAddr, out: &mut Vec<u8>) {
+fn write_way_on(request: &Request<'_>, out: &mut Vec<u8>) {
+    let peer = canonical(request.peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
     let kept = |id: FieldId| {
         let values = request.head.fields.all(id).map(|field| field.value.of(request.buf));
         values.filter(|value| !value.is_empty())

@@ -105,7 +105,7 @@ pub(crate) struct Counted<'c, F> {
     pub(crate) tenant: Uid,
     pub(crate) service: Uid,
     pub(crate) route: Uid,
-    pub(crate) client: IpAddr,
+    pub(crate) client: &'c IpAddr,
     pub(crate) fields: &'c F,
 }
 
@@ -274,8 +274,8 @@ impl BoundLimit {
                 Part::Credential => take(2, &number(counted.credential)),
                 Part::Subject => take(3, counted.subject.as_bytes()),
                 Part::Tenant => take(4, &counted.tenant.0.to_le_bytes()),
-                Part::Client => take_address(&mut take, 5, counted.client, 32, 128),
-                Part::ClientNetwork { v4, v6 } => take_address(&mut take, 6, counted.client, *v4, *v6),
+                Part::Client => take_address(&mut take, 5, *counted.client, 32, 128),
+                Part::ClientNetwork { v4, v6 } => take_address(&mut take, 6, *counted.client, *v4, *v6),
                 Part::Header(name) => match counted.fields.once(name) {
                     Once::Absent => take(7, b""),
                     Once::One(value) => take(8, value),

@@ -12,20 +12,27 @@ pub(crate) struct ErrorWindow {
     parts: [(u32, u32); PARTS],
     /// Number of the part that was counted in last.
     latest: u64,
+    /// End of that part: before it there is nothing to turn, and no division.
+    latest_ends_ns: u64,
 }
 
 impl ErrorWindow {
     pub(crate) fn new(window_ns: u64) -> Self {
-        Self { part_ns: window_ns.div_ceil(PARTS as u64).max(1), parts: [(0, 0); PARTS], latest: 0 }
+        let part_ns = window_ns.div_ceil(PARTS as u64).max(1);
+        Self { part_ns, parts: [(0, 0); PARTS], latest: 0, latest_ends_ns: part_ns }
     }
 
     fn turn(&mut self, now_ns: u64) {
+        if now_ns < self.latest_ends_ns {
+            return;
+        }
         let current = now_ns / self.part_ns;
         if current > self.latest {
             for passed in 0..(current - self.latest).min(PARTS as u64) {
                 self.parts[((current - passed) % PARTS as u64) as usize] = (0, 0);
             }
             self.latest = current;
+            self.latest_ends_ns = (current + 1).saturating_mul(self.part_ns);
         }
     }
 

@@ -6,6 +6,8 @@
 
 mod delta;
 mod index;
+mod proven;
+mod rows;
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,8 @@ use crate::fold_hash::FoldMap;
 use crate::limits::{BindError, BoundLimit, Register, bind};
 use crate::spec::{App, Credential, CredentialKind, HASH_KEYS_MAX, HashKey, Id, Status, Subscription};
 use index::Index;
+use proven::ProvenKeys;
+use rows::Rows;
 use std::sync::Arc;
 
 /// Tokens that may be revoked one by one at the same time; the oldest end goes first beyond it.
@@ -61,19 +65,45 @@ impl CredentialEntry {
 
 /// What is known of an app in the table.
 #[derive(Debug)]
-struct AppRow {
-    entry: Arc<AppEntry>,
+pub(crate) struct AppRow {
+    pub(crate) entry: Arc<AppEntry>,
     credentials: Vec<Id>,
     /// Sorted by service.
     subscriptions: Vec<Subscription>,
 }
 
+impl AppRow {
+    /// The app's subscription to a service that counts now.
+    #[inline]
+    pub(crate) fn subscription(&self, service: Id, now_unix_s: u64) -> Option<&Subscription> {
+        if self.subscriptions.is_empty() {
+            return None;
+        }
+        let at = self.subscriptions.partition_point(|one| one.service < service);
+        self.subscriptions[at..].iter().take_while(|one| one.service == service).find(|one| {
+            one.status == Status::Active && one.expires_unix_s.is_none_or(|expires| now_unix_s < expires)
+        })
+    }
+}
+
+/// A credential in the table. Reads as its entry.
 #[derive(Debug)]
-struct CredentialRow {
+pub(crate) struct CredentialRow {
     entry: Arc<CredentialEntry>,
+    /// Place of its app.
+    app: u32,
     /// Where the index has it.
     space: Space,
     key: Box<[u8]>,
+}
+
+impl std::ops::Deref for CredentialRow {
+    type Target = CredentialEntry;
+
+    #[inline]
+    fn deref(&self) -> &CredentialEntry {
+        &self.entry
+    }
 }
 
 /// The table.
@@ -81,12 +111,14 @@ struct CredentialRow {
 pub struct Callers {
     sequence: u64,
     hash_keys: Vec<HashKey>,
-    apps: FoldMap<Id, AppRow>,
-    credentials: FoldMap<Id, CredentialRow>,
+    apps: Rows<AppRow>,
+    credentials: Rows<CredentialRow>,
     /// The app that a subscription belongs to.
     subscriptions: FoldMap<Id, Id>,
     index: Index,
     revoked: FoldMap<[u8; 16], u64>,
+    /// API keys that are known to be good in this very state of the table; `None`: not remembered.
+    proven: Option<ProvenKeys>,
 }
 
 /// A set of callers, ready for workers: what [`Callers::replace`] takes.
@@ -137,6 +169,12 @@ impl Callers {
         Self::default()
     }
 
+    /// Remembers API keys that were found good, until the next change. `secret` must be known to nobody outside, and
+    /// used for nothing else.
+    pub(crate) fn remember_keys(&mut self, secret: [u8; 16]) {
+        self.proven = Some(ProvenKeys::new(secret));
+    }
+
     /// Number of the last change that is contained: what a worker acknowledges.
     #[must_use]
     pub fn sequence(&self) -> u64 {
@@ -168,6 +206,8 @@ impl Callers {
             fresh.put_subscription(subscription)?;
         }
         fresh.revoked = std::mem::take(&mut self.revoked);
+        fresh.proven = self.proven.take();
+        fresh.forget_proven();
         *self = fresh;
         Ok(())
     }
@@ -183,26 +223,54 @@ impl Callers {
 
     /// The credential under a key of an index space.
     #[inline]
-    pub(crate) fn find(&self, space: Space, key: &[u8]) -> Option<&CredentialEntry> {
-        let id = self.index.get(space, key)?;
-        Some(&*self.credentials.get(&id)?.entry)
+    pub(crate) fn find(&self, space: Space, key: &[u8]) -> Option<&CredentialRow> {
+        self.credentials.at(self.index.get(space, key)?)
     }
 
-    pub(crate) fn credential(&self, id: Id) -> Option<&CredentialEntry> {
-        Some(&*self.credentials.get(&id)?.entry)
+    /// The app of a credential.
+    #[inline]
+    pub(crate) fn app_of(&self, credential: &CredentialRow) -> Option<&AppRow> {
+        self.apps.at(credential.app)
     }
 
-    pub(crate) fn app(&self, id: Id) -> Option<&AppEntry> {
-        Some(&*self.apps.get(&id)?.entry)
+    /// The credential behind an API key: as `search` finds it, or as it was found since the last change.
+    #[inline]
+    pub(crate) fn find_api_key<E>(
+        &self,
+        tenant: Id,
+        text: &[u8],
+        search: impl FnOnce() -> Result<u32, E>,
+    ) -> Result<Option<&CredentialRow>, E> {
+        let Some(proven) = &self.proven else { return Ok(self.credentials.at(search()?)) };
+        let tag = proven.tag(text);
+        if let Some(place) = proven.find(tenant, tag) {
+            return Ok(self.credentials.at(place));
+        }
+        let place = search()?;
+        proven.remember(tenant, tag, place);
+        Ok(self.credentials.at(place))
+    }
+
+    /// The place of the credential under a key of an index space.
+    pub(crate) fn place(&self, space: Space, key: &[u8]) -> Option<u32> {
+        self.index.get(space, key)
+    }
+
+    /// The credential at a place.
+    pub(crate) fn credential_at(&self, place: u32) -> Option<&CredentialRow> {
+        self.credentials.at(place)
     }
 
     /// The app's subscription to a service that counts now.
+    #[cfg(test)]
     pub(crate) fn subscription(&self, app: Id, service: Id, now_unix_s: u64) -> Option<&Subscription> {
-        let subscriptions = &self.apps.get(&app)?.subscriptions;
-        let at = subscriptions.partition_point(|one| one.service < service);
-        subscriptions[at..].iter().take_while(|one| one.service == service).find(|one| {
-            one.status == Status::Active && one.expires_unix_s.is_none_or(|expires| now_unix_s < expires)
-        })
+        self.apps.get(app)?.subscription(service, now_unix_s)
+    }
+
+    fn forget_proven(&mut self) {
+        if let Some(proven) = &mut self.proven {
+            proven.clear();
+        }
     }
 
     /// Whether a token was revoked by itself. `token` is [`Revocation::token`].
@@ -213,7 +281,7 @@ impl Callers {
 
     fn put_app(&mut self, entry: Arc<AppEntry>) -> Result<(), DeltaError> {
         let id = entry.app.id;
-        if let Some(row) = self.apps.get_mut(&id) {
+        if let Some(row) = self.apps.get_mut(id) {
             let moved = row.entry.app.tenant != entry.app.tenant;
             row.entry = entry;
             if moved {
@@ -232,11 +300,11 @@ impl Callers {
     }
 
     fn remove_app(&mut self, id: Id) {
-        let Some(row) = self.apps.get(&id) else { return };
+        let Some(row) = self.apps.get(id) else { return };
         for credential in row.credentials.clone() {
             self.take_credential(credential);
         }
-        if let Some(row) = self.apps.remove(&id) {
+        if let Some(row) = self.apps.remove(id) {
             for subscription in row.subscriptions {
                 self.subscriptions.remove(&subscription.id);
             }
@@ -245,41 +313,42 @@ impl Callers {
 
     fn put_credential(&mut self, entry: Arc<CredentialEntry>) -> Result<(), DeltaError> {
         let id = entry.credential.id;
-        let app = self.apps.get(&entry.credential.app).ok_or(DeltaError::UnknownApp(entry.credential.app))?;
-        let tenant = app.entry.app.tenant;
+        let unknown = DeltaError::UnknownApp(entry.credential.app);
+        let Some(app) = self.apps.place(entry.credential.app) else { return Err(unknown) };
+        let tenant = self.apps.at(app).ok_or(unknown)?.entry.app.tenant;
         if let CredentialKind::ApiKey(hash) | CredentialKind::Basic { hash, .. } = &entry.credential.kind
             && self.hash_key(&hash.key_id).is_none()
         {
             return Err(DeltaError::UnknownHashKey(hash.key_id.clone()));
         }
         let (space, key) = Space::of(&entry.credential.kind, tenant);
-        if self.index.get(space, &key).is_some_and(|holder| holder != id) {
+        if self.index.get(space, &key).is_some_and(|holder| self.credentials.place(id) != Some(holder)) {
             return Err(DeltaError::Taken(id));
         }
         self.take_credential(id);
-        self.index.insert(space, &key, id);
-        if let Some(app) = self.apps.get_mut(&entry.credential.app) {
+        if let Some(app) = self.apps.get_mut(entry.credential.app) {
             app.credentials.push(id);
         }
-        self.credentials.insert(id, CredentialRow { entry, space, key });
+        let place = self.credentials.insert(id, CredentialRow { entry, app, space, key: key.clone() });
+        self.index.insert(space, &key, place);
         Ok(())
     }
 
     fn take_credential(&mut self, id: Id) -> Option<CredentialRow> {
-        let row = self.credentials.remove(&id)?;
+        let row = self.credentials.remove(id)?;
         self.index.remove(row.space, &row.key);
-        if let Some(app) = self.apps.get_mut(&row.entry.credential.app) {
+        if let Some(app) = self.apps.get_mut(row.entry.credential.app) {
             app.credentials.retain(|&other| other != id);
         }
         Some(row)
     }
 
     fn put_subscription(&mut self, subscription: &Subscription) -> Result<(), DeltaError> {
-        if !self.apps.contains_key(&subscription.app) {
+        if self.apps.place(subscription.app).is_none() {
             return Err(DeltaError::UnknownApp(subscription.app));
         }
         self.remove_subscription(subscription.id);
-        let Some(app) = self.apps.get_mut(&subscription.app) else { return Ok(()) };
+        let Some(app) = self.apps.get_mut(subscription.app) else { return Ok(()) };
         let at = app.subscriptions.partition_point(|one| one.service <= subscription.service);
         app.subscriptions.insert(at, subscription.clone());
         self.subscriptions.insert(subscription.id, subscription.app);
@@ -287,7 +356,7 @@ impl Callers {
     }
 
     fn remove_subscription(&mut self, id: Id) {
-        if let Some(app) = self.subscriptions.remove(&id).and_then(|app| self.apps.get_mut(&app)) {
+        if let Some(app) = self.subscriptions.remove(&id).and_then(|app| self.apps.get_mut(app)) {
             app.subscriptions.retain(|one| one.id != id);
         }
     }

@@ -17,16 +17,16 @@ use crate::cors::Preflight;
 use crate::fold_hash;
 use crate::identity::{Desk, JwtCache, ReplayTable, Token, Who};
 use crate::limits::{BoundLimit, Counted, KeySecret};
-use crate::plan::{Answer, CallPlan, Forward, LimitAnswer, Outcome, Stage, Verdict};
+use crate::plan::{Answer, CallPlan, Forward, LimitAnswer, Outcome, Rooms, Stage, Verdict};
 use crate::request::Request;
-use crate::router::{Captures, Found, MethodSet, Once, Probe, decoded_equals};
-use crate::snapshot::{BalanceBy, RouteRule, Snapshot};
+use crate::router::{Found, Matched, MethodSet, Once, Probe, decoded_equals};
+use crate::snapshot::{BalanceBy, ListenerRule, RouteRule, Snapshot};
 use crate::spec::{CredentialKind, Id, Subscription, Uid};
-use crate::trace::{IdSource, RequestId, Trace};
+use crate::trace::{self, IdSource, RequestId, Trace};
 use crate::value::{Fact, Facts};
 use arrayvec::ArrayVec;
 use penstock_http::{Authority, Code, FieldId, Framing, TargetForm};
-use penstock_limits::{APPLIED_MAX, Applied, ITEM_BYTES_MAX, RefusalKind, Shard, Standing};
+use penstock_limits::{APPLIED_MAX, Applied, ITEM_BYTES_MAX, Refusal, RefusalKind, Shard, Standing};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -44,18 +44,16 @@ pub struct Gate {
 }
 
 /// A request that has a route.
-struct Routed<'s> {
-    index: u32,
+struct Routed<'f, 's> {
+    found: &'f Matched,
     route: &'s RouteRule,
-    captures: Captures,
-    strip: u16,
-    client: IpAddr,
+    client: &'f IpAddr,
 }
 
 /// ... and whose caller is known.
-struct Identified<'s, 'c> {
-    routed: Routed<'s>,
-    who: Who,
+struct Identified<'r, 's, 'c> {
+    routed: &'r Routed<'r, 's>,
+    body_digest: &'r Option<[u8; 32]>,
     app: Option<&'c AppEntry>,
     credential: Option<&'c CredentialEntry>,
     token: Option<&'c Token>,
@@ -64,20 +62,23 @@ struct Identified<'s, 'c> {
 }
 
 /// ... and that the limits admit.
-struct Admitted<'s, 'c>(Identified<'s, 'c>);
+struct Admitted<'i, 'r, 's, 'c>(&'i Identified<'r, 's, 'c>);
 
 impl Gate {
     /// A gate. `secret` keys the limits and is the same for all workers, as is `replays`; `ids` is the worker's own.
     #[must_use]
-    pub fn new(shard: Shard, replays: Arc<ReplayTable>, secret: KeySecret, mut ids: IdSource) -> Self {
-        let tokens = JwtCache::new(ids.next());
-        Self { callers: Callers::new(), shard, tokens, replays, ids, secret }
+    pub fn new(shard: Shard, replays: Arc<ReplayTable>, secret: KeySecret, ids: IdSource) -> Self {
+        let mut callers = Callers::new();
+        callers.remember_keys(secret.derive("penstock gate: tags of proven API keys"));
+        let seed = secret.derive("penstock gate: places of kept tokens");
+        let tokens = JwtCache::new(u64::from_le_bytes(std::array::from_fn(|at| seed[at])));
+        Self { callers, shard, tokens, replays, ids, secret }
     }
 
     /// Names a call whose head cannot be read, for its answer and its record.
     pub fn name_unread(&mut self, plan: &mut CallPlan) {
         plan.clear();
-        plan.request_id = RequestId::fresh(&mut self.ids);
+        plan.request_id.make(&mut self.ids);
     }
 
     /// Decides about one request. What is to be sent is left in `plan`, whose permits must be empty. Warm, and
@@ -85,61 +86,79 @@ impl Gate {
     pub fn decide(&mut self, snapshot: &Snapshot, request: &Request<'_>, plan: &mut CallPlan) -> Verdict {
         plan.clear();
         // The rooms are taken out so that what is borrowed from them does not hold the plan.
-        let mut rooms = (std::mem::take(&mut plan.path), std::mem::take(&mut plan.host));
-        let verdict = self.run(snapshot, request, plan, &mut rooms.0, &mut rooms.1);
-        (plan.path, plan.host) = rooms;
-        verdict.unwrap_or_else(Verdict::Answer)
+        let mut rooms = plan.rooms.take().unwrap_or_default();
+        let verdict = self.run(snapshot, request, plan, &mut rooms);
+        plan.rooms = Some(rooms);
+        match verdict {
+            Ok(verdict) => verdict,
+            Err(answer) => Verdict::Answer(answer),
+        }
     }
 
+    #[inline]
     fn run(
         &mut self,
         snapshot: &Snapshot,
         request: &Request<'_>,
         plan: &mut CallPlan,
-        path_room: &mut Vec<u8>,
-        host_room: &mut Vec<u8>,
+        rooms: &mut Rooms,
     ) -> Result<Verdict, Answer> {
         let Self { callers, shard, tokens, replays, ids, secret } = self;
-        let client = name_the_call(snapshot, request, ids, plan)?;
-        if redirect(snapshot, request, plan) {
+        let callers: &Callers = callers;
+        let listener = snapshot.listeners.get(request.listener as usize);
+        let client = name_the_call(snapshot, listener, request, ids, plan)?;
+        if let Some(port) = listener.and_then(|rule| rule.listener.redirect_https)
+            && redirect(port, request, plan)
+        {
             return Ok(Verdict::Redirect);
         }
         // Every head that is parsed, of either version of HTTP, has had its host checked.
-        let authority = Authority::of_checked(request.head.host.of(request.buf));
-        let host = authority.lower(host_room);
-        let path = normal_path(snapshot, request, path_room, plan)?;
+        let authority;
+        let host = if snapshot.router.looks_at_hosts() {
+            authority = Authority::of_checked(request.head.host.of(request.buf));
+            authority.lower(&mut rooms.host)
+        } else {
+            b""
+        };
+        let path = normal_path(snapshot, request, &mut rooms.path, plan)?;
         if let Some(verdict) = preflight(snapshot, request, host, path, &client, plan)? {
             return Ok(verdict);
         }
-        let routed = route(snapshot, request, host, path, &client, plan)?;
+        let (query, method) = (request.query(), request.method());
+        let probe = Probe { host, path, query, method, fields: request, preflight: false };
+        let found = snapshot.router.find(&probe);
+        let routed = route(snapshot, request, &found, &client, plan)?;
         network(&routed, plan)?;
         let mut unknown_key = false;
         let issuers = &snapshot.issuers;
         let mut desk = Desk { callers, tokens, replays, issuers, unknown_key: &mut unknown_key };
-        let identified = identify(&routed, &mut desk, request, plan);
+        let mut who = Who::default();
+        let known_who = identify(&routed, &mut desk, request, &mut who, plan);
         plan.unknown_key = unknown_key;
-        let who = identified?;
-        let identified = known(routed, who, callers, tokens, request, plan);
+        known_who?;
+        let identified = known(&routed, &who, tokens, request, plan);
         authorise(&identified, plan)?;
         cross_origin(&identified, request, plan);
         bound_body(&identified, request, plan)?;
-        let admitted = limit(identified, snapshot, shard, secret, request, plan)?;
+        let admitted = limit(&identified, snapshot, shard, secret, request, plan)?;
         shape(&admitted, snapshot, request, &client, path, plan)
     }
 }
 
 /// Client address, request id, trace: what every answer and record needs.
+#[inline]
 fn name_the_call(
     snapshot: &Snapshot,
+    listener: Option<&ListenerRule>,
     request: &Request<'_>,
     ids: &mut IdSource,
     plan: &mut CallPlan,
 ) -> Result<Client, Answer> {
     let client = client::find(&snapshot.trusted_proxies, request);
     let by_trusted = client.is_ok_and(|client| client.by_trusted);
-    plan.request_id = RequestId::of(request, snapshot.request_id, by_trusted, ids);
+    plan.request_id.set(request, snapshot.request_id, by_trusted, ids);
     plan.trace = Trace::of(request, ids);
-    if let Some(rule) = snapshot.listeners.get(request.listener as usize) {
+    if let Some(rule) = listener.filter(|rule| !rule.hsts.is_empty()) {
         plan.response_fields.extend_from_slice(&rule.hsts);
     }
     let client = client.map_err(|code| refuse(plan, Stage::Route, code, None))?;
@@ -147,10 +166,8 @@ fn name_the_call(
     Ok(client)
 }
 
-/// Whether the listener sends everybody to `https`.
-fn redirect(snapshot: &Snapshot, request: &Request<'_>, plan: &mut CallPlan) -> bool {
-    let listener = snapshot.listeners.get(request.listener as usize).map(|rule| &rule.listener);
-    let Some(port) = listener.and_then(|listener| listener.redirect_https) else { return false };
+/// Whether the request is sent to `https` at this port, as its listener wants it.
+fn redirect(port: u16, request: &Request<'_>, plan: &mut CallPlan) -> bool {
     let Ok(authority) = Authority::parse(request.head.host.of(request.buf)) else { return false };
     if request.tls.is_some() || request.head.form == TargetForm::Asterisk {
         return false;
@@ -202,13 +219,7 @@ fn preflight(
     let route = &snapshot.routes[found.route as usize];
     let Some(cors) = &route.cors else { return Ok(None) };
     plan.stages.set(Stage::Route, Outcome::Allowed, route.id);
-    let routed = Routed {
-        index: found.route,
-        route,
-        captures: found.captures,
-        strip: found.strip,
-        client: client.address,
-    };
+    let routed = Routed { found: &found, route, client: &client.address };
     network(&routed, plan)?;
     if !cors.write_preflight(&asked, &mut plan.response_fields) {
         return Err(refuse(plan, Stage::Cors, Code::CorsDenied, Some(&routed)));
@@ -220,34 +231,26 @@ fn preflight(
 
 // === route and version ===
 
-fn route<'s>(
+#[inline]
+fn route<'f, 's>(
     snapshot: &'s Snapshot,
     request: &Request<'_>,
-    host: &[u8],
-    path: &[u8],
-    client: &Client,
+    found: &'f Found,
+    client: &'f Client,
     plan: &mut CallPlan,
-) -> Result<Routed<'s>, Answer> {
-    let (query, method) = (request.query(), request.method());
-    let probe = Probe { host, path, query, method, fields: request, preflight: false };
-    let found = match snapshot.router.find(&probe) {
+) -> Result<Routed<'f, 's>, Answer> {
+    let found = match found {
         Found::Route(found) => found,
         Found::Nothing => return Err(refuse(plan, Stage::Route, Code::NoRoute, None)),
         Found::UnknownVersion => return Err(refuse(plan, Stage::Route, Code::UnknownVersion, None)),
         Found::MethodNotAllowed(allowed) => {
-            write_allow(snapshot, allowed, &mut plan.response_fields);
+            write_allow(snapshot, *allowed, &mut plan.response_fields);
             return Err(refuse(plan, Stage::Route, Code::MethodNotAllowed, None));
         }
     };
     let route = &snapshot.routes[found.route as usize];
-    let routed = Routed {
-        index: found.route,
-        route,
-        captures: found.captures,
-        strip: found.strip,
-        client: client.address,
-    };
-    if route.path_policy != snapshot.path_policy {
+    let routed = Routed { found, route, client: &client.address };
+    if route.narrows_paths {
         let raw = request.head.path.of(request.buf);
         if let Err(refusal) = penstock_http::path::normalise(raw, &route.path_policy, &mut plan.target) {
             return Err(refuse(plan, Stage::Route, refusal.code, Some(&routed)));
@@ -268,28 +271,30 @@ fn write_allow(snapshot: &Snapshot, allowed: MethodSet, out: &mut Vec<u8>) {
 
 // === network ===
 
-fn network(routed: &Routed<'_>, plan: &mut CallPlan) -> Result<(), Answer> {
+fn network(routed: &Routed<'_, '_>, plan: &mut CallPlan) -> Result<(), Answer> {
     let rules = &routed.route.ip;
-    let is_in = |list: &[crate::cidr::Cidr]| list.iter().any(|network| network.contains(routed.client));
+    if rules.deny.is_empty() && rules.allow.is_empty() {
+        return Ok(());
+    }
+    let is_in = |list: &[crate::cidr::Cidr]| list.iter().any(|network| network.contains(*routed.client));
     if is_in(&rules.deny) || (!rules.allow.is_empty() && !is_in(&rules.allow)) {
         return Err(refuse(plan, Stage::Ip, Code::IpDenied, Some(routed)));
     }
-    if !rules.deny.is_empty() || !rules.allow.is_empty() {
-        plan.stages.set(Stage::Ip, Outcome::Allowed, routed.route.id);
-    }
+    plan.stages.set(Stage::Ip, Outcome::Allowed, routed.route.id);
     Ok(())
 }
 
 // === identify ===
 
-fn identify(
-    routed: &Routed<'_>,
-    desk: &mut Desk<'_>,
+fn identify<'c>(
+    routed: &Routed<'_, '_>,
+    desk: &mut Desk<'_, 'c>,
     request: &Request<'_>,
+    who: &mut Who<'c>,
     plan: &mut CallPlan,
-) -> Result<Who, Answer> {
+) -> Result<(), Answer> {
     let route = routed.route;
-    route.auth.identify(desk, route.tenant, request).map_err(|code| {
+    route.auth.identify(desk, route.tenant, request, who).map_err(|code| {
         if code.status() == 401 {
             let challenge =
                 if code == Code::Unauthenticated { &route.challenge } else { &route.challenge_invalid };
@@ -300,16 +305,16 @@ fn identify(
 }
 
 /// Everything that is known of the caller, borrowed from where it stands.
-fn known<'s, 'c>(
-    routed: Routed<'s>,
-    who: Who,
-    callers: &'c Callers,
+#[inline]
+fn known<'r, 's, 'c>(
+    routed: &'r Routed<'r, 's>,
+    who: &'r Who<'c>,
     tokens: &'c JwtCache,
     request: &Request<'c>,
     plan: &mut CallPlan,
-) -> Identified<'s, 'c> {
-    let app = who.app.and_then(|id| callers.app(id));
-    let credential = who.credential.and_then(|id| callers.credential(id));
+) -> Identified<'r, 's, 'c> {
+    let app = who.app.map(|row| &*row.entry);
+    let credential = who.credential.map(|row| &**row);
     let token = who.token.and_then(|place| tokens.get(place));
     let subject = match (token, credential.map(|entry| &entry.credential.kind)) {
         (Some(token), _) if token.subject.is_empty() => &*token.client,
@@ -322,35 +327,36 @@ fn known<'s, 'c>(
         _ => "",
     };
     let service = routed.route.service;
-    let now = request.now_unix_s();
-    let subscription = who.app.and_then(|app| callers.subscription(app, service, now));
+    let subscription = who.app.and_then(|app| app.subscription(service, request.now_unix_s()));
     plan.spent_fields = who.spent;
-    plan.caller.app = who.app;
-    plan.caller.credential = who.credential;
+    plan.caller.app = app.map(|entry| entry.app.id);
+    plan.caller.credential = credential.map(|entry| entry.credential.id);
     plan.caller.subscription = subscription.map(|subscription| subscription.id);
-    plan.caller.subject.push_str(subject);
-    if let Some(rule) = who.credential.or(token.map(|token| token.issuer)) {
+    if !subject.is_empty() {
+        plan.caller.subject.push_str(subject);
+    }
+    if let Some(rule) = plan.caller.credential.or(token.map(|token| token.issuer)) {
         plan.stages.set(Stage::Identify, Outcome::Allowed, rule);
     }
-    Identified { routed, who, app, credential, token, subject, subscription }
+    Identified { routed, body_digest: &who.body_digest, app, credential, token, subject, subscription }
 }
 
 // === authorise ===
 
-fn authorise(caller: &Identified<'_, '_>, plan: &mut CallPlan) -> Result<(), Answer> {
+fn authorise(caller: &Identified<'_, '_, '_>, plan: &mut CallPlan) -> Result<(), Answer> {
     let route = caller.routed.route;
     let networks = caller.app.map_or(&[][..], |entry| &entry.app.ip_allow);
-    if !networks.is_empty() && !networks.iter().any(|network| network.contains(caller.routed.client)) {
-        return Err(refuse(plan, Stage::Authorise, Code::IpDenied, Some(&caller.routed)));
+    if !networks.is_empty() && !networks.iter().any(|network| network.contains(*caller.routed.client)) {
+        return Err(refuse(plan, Stage::Authorise, Code::IpDenied, Some(caller.routed)));
     }
     if !route.scopes.iter().all(|scope| caller.has_scope(scope)) {
         if caller.token.is_some() {
             plan.response_fields.extend_from_slice(&route.challenge_scope);
         }
-        return Err(refuse(plan, Stage::Authorise, Code::ForbiddenScope, Some(&caller.routed)));
+        return Err(refuse(plan, Stage::Authorise, Code::ForbiddenScope, Some(caller.routed)));
     }
     if route.subscription_required && caller.subscription.is_none() {
-        return Err(refuse(plan, Stage::Authorise, Code::SubscriptionRequired, Some(&caller.routed)));
+        return Err(refuse(plan, Stage::Authorise, Code::SubscriptionRequired, Some(caller.routed)));
     }
     if let Some(subscription) = caller.subscription {
         plan.stages.set(Stage::Authorise, Outcome::Allowed, subscription.id);
@@ -360,7 +366,7 @@ fn authorise(caller: &Identified<'_, '_>, plan: &mut CallPlan) -> Result<(), Ans
     Ok(())
 }
 
-impl Identified<'_, '_> {
+impl Identified<'_, '_, '_> {
     /// A token brings its own scopes; every other credential has its own or the app's.
     fn has_scope(&self, wanted: &str) -> bool {
         if let Some(token) = self.token {
@@ -377,7 +383,7 @@ impl Identified<'_, '_> {
 
 // === cross-origin ===
 
-fn cross_origin(caller: &Identified<'_, '_>, request: &Request<'_>, plan: &mut CallPlan) {
+fn cross_origin(caller: &Identified<'_, '_, '_>, request: &Request<'_>, plan: &mut CallPlan) {
     let route = caller.routed.route;
     if let Some(cors) = &route.cors {
         let origin = match request.known(FieldId::Origin) {
@@ -392,39 +398,77 @@ fn cross_origin(caller: &Identified<'_, '_>, request: &Request<'_>, plan: &mut C
 
 // === limit ===
 
-fn bound_body(caller: &Identified<'_, '_>, request: &Request<'_>, plan: &mut CallPlan) -> Result<(), Answer> {
+fn bound_body(
+    caller: &Identified<'_, '_, '_>,
+    request: &Request<'_>,
+    plan: &mut CallPlan,
+) -> Result<(), Answer> {
     match (request.head.framing, caller.routed.route.body.max) {
         (Framing::Length(length), Some(max)) if length > max => {
-            Err(refuse(plan, Stage::Shape, Code::BodyTooLarge, Some(&caller.routed)))
+            Err(refuse(plan, Stage::Shape, Code::BodyTooLarge, Some(caller.routed)))
         }
         _ => Ok(()),
     }
 }
 
-type Chosen<'l> = ArrayVec<(&'l BoundLimit, Option<Uid>), APPLIED_MAX>;
+/// The limits of a call: of its route, its app, its credential and its plan, which each subscription has for itself.
+struct Chosen<'l> {
+    lists: [&'l [BoundLimit]; 4],
+    subscription: Option<Uid>,
+}
 
-fn limit<'s, 'c>(
-    caller: Identified<'s, 'c>,
+impl<'l> Chosen<'l> {
+    const OF_PLAN: usize = 3;
+
+    #[inline]
+    fn of(caller: &Identified<'_, 'l, 'l>, snapshot: &'l Snapshot) -> Self {
+        let rule = caller.subscription.and_then(|one| Some((one.uid, snapshot.plans.get(&one.plan?)?)));
+        let of_app = caller.app.map_or(&[][..], |entry| &entry.limits);
+        let of_credential = caller.credential.map_or(&[][..], |entry| &entry.limits);
+        let of_plan = rule.map_or(&[][..], |(_, rule)| &rule.limits);
+        Self {
+            lists: [&caller.routed.route.limits, of_app, of_credential, of_plan],
+            subscription: rule.map(|(uid, _)| uid),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.lists.iter().map(|list| list.len()).sum()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &'l BoundLimit> + use<'l> {
+        self.lists.into_iter().flatten()
+    }
+
+    /// The limit at a place in [`Self::iter`].
+    #[inline]
+    fn get(&self, index: u8) -> Option<&'l BoundLimit> {
+        let mut index = usize::from(index);
+        for list in &self.lists {
+            match list.get(index) {
+                Some(limit) => return Some(limit),
+                None => index -= list.len(),
+            }
+        }
+        None
+    }
+}
+
+#[inline]
+fn limit<'i, 'r, 's, 'c>(
+    caller: &'i Identified<'r, 's, 'c>,
     snapshot: &Snapshot,
     shard: &mut Shard,
     secret: &KeySecret,
     request: &Request<'_>,
     plan: &mut CallPlan,
-) -> Result<Admitted<'s, 'c>, Answer> {
+) -> Result<Admitted<'i, 'r, 's, 'c>, Answer> {
     let route = caller.routed.route;
-    let rule = caller.subscription.and_then(|one| Some((one.uid, snapshot.plans.get(&one.plan?)?)));
-    let own = route.limits.iter().map(|limit| (limit, None));
-    let of_app = caller.app.iter().flat_map(|entry| &entry.limits).map(|limit| (limit, None));
-    let of_credential = caller.credential.iter().flat_map(|entry| &entry.limits).map(|limit| (limit, None));
-    let of_plan = rule.iter().flat_map(|(uid, rule)| rule.limits.iter().map(|limit| (limit, Some(*uid))));
-    let mut chosen = Chosen::new();
-    for one in own.chain(of_app).chain(of_credential).chain(of_plan) {
-        if chosen.try_push(one).is_err() {
-            return Err(refuse(plan, Stage::Limit, Code::LimitsUnavailable, Some(&caller.routed)));
-        }
-    }
-    if chosen.is_empty() {
-        return Ok(Admitted(caller));
+    let chosen = Chosen::of(caller, snapshot);
+    match chosen.len() {
+        0 => return Ok(Admitted(caller)),
+        1..=APPLIED_MAX => {}
+        _ => return Err(refuse(plan, Stage::Limit, Code::LimitsUnavailable, Some(caller.routed))),
     }
     let counted = Counted {
         app: caller.app.map(|entry| entry.app.uid),
@@ -440,18 +484,21 @@ fn limit<'s, 'c>(
         Framing::Length(length) => length,
         Framing::None | Framing::Chunked => 0,
     };
-    let applied: ArrayVec<Applied<'_>, APPLIED_MAX> = chosen
-        .iter()
-        .map(|(limit, within)| Applied {
-            limit: &limit.handle,
-            key: limit.key(secret, *within, &counted),
-            amount: limit.amount(body_bytes),
-        })
-        .collect();
+    let mut applied = ArrayVec::<Applied<'_>, APPLIED_MAX>::new();
+    for (at, list) in chosen.lists.iter().enumerate() {
+        let within = chosen.subscription.filter(|_| at == Chosen::OF_PLAN);
+        for limit in *list {
+            applied.push(Applied {
+                limit: &limit.handle,
+                key: limit.key(secret, within, &counted),
+                amount: limit.amount(body_bytes),
+            });
+        }
+    }
     match shard.admit(request.now, &applied, &mut plan.permits) {
         penstock_limits::Verdict::Admitted(admitted) => {
             let tightest = admitted.tightest.map_or(0, |standing| standing.index);
-            let rule = chosen.get(usize::from(tightest)).map_or(Id(0), |(limit, _)| limit.id);
+            let rule = chosen.get(tightest).map_or(Id(0), |limit| limit.id);
             plan.stages.set(Stage::Limit, Outcome::Allowed, rule);
             if let Some(standing) = admitted.tightest.filter(|_| route.ratelimit_headers) {
                 write_standing(&chosen, &standing, &mut plan.response_fields);
@@ -459,82 +506,93 @@ fn limit<'s, 'c>(
             Ok(Admitted(caller))
         }
         penstock_limits::Verdict::Refused(refusal) => {
-            let code = match refusal.kind {
-                RefusalKind::RateLimited => Code::RateLimited,
-                RefusalKind::QuotaExhausted => Code::QuotaExhausted,
-                RefusalKind::TooManyConcurrent => Code::TooManyConcurrent,
-                RefusalKind::Unavailable => Code::LimitsUnavailable,
-            };
-            let mut text = [0; ITEM_BYTES_MAX];
-            let length = penstock_limits::write_retry_after(refusal.retry_after_ns, &mut text);
-            field_line(b"retry-after", &text[..length], &mut plan.response_fields);
-            if refusal.kind != RefusalKind::Unavailable {
-                write_standing(&chosen, &refusal.standing(), &mut plan.response_fields);
-            }
-            let mut answer = refuse(plan, Stage::Limit, code, Some(&caller.routed));
-            if let Some((limit, _)) = chosen.get(usize::from(refusal.index)) {
-                plan.stages.set(Stage::Limit, Outcome::Refused, limit.id);
-                answer.limit = Some(LimitAnswer { id: limit.id, refusal });
-            }
-            Err(answer)
+            Err(refuse_by_limit(&chosen, refusal, caller.routed, plan))
         }
     }
 }
 
+#[cold]
+fn refuse_by_limit(
+    chosen: &Chosen<'_>,
+    refusal: Refusal,
+    routed: &Routed<'_, '_>,
+    plan: &mut CallPlan,
+) -> Answer {
+    let code = match refusal.kind {
+        RefusalKind::RateLimited => Code::RateLimited,
+        RefusalKind::QuotaExhausted => Code::QuotaExhausted,
+        RefusalKind::TooManyConcurrent => Code::TooManyConcurrent,
+        RefusalKind::Unavailable => Code::LimitsUnavailable,
+    };
+    let mut text = [0; ITEM_BYTES_MAX];
+    let length = penstock_limits::write_retry_after(refusal.retry_after_ns, &mut text);
+    field_line(b"retry-after", &text[..length], &mut plan.response_fields);
+    if refusal.kind != RefusalKind::Unavailable {
+        write_standing(chosen, &refusal.standing(), &mut plan.response_fields);
+    }
+    let mut answer = refuse(plan, Stage::Limit, code, Some(routed));
+    if let Some(limit) = chosen.get(refusal.index) {
+        plan.stages.set(Stage::Limit, Outcome::Refused, limit.id);
+        answer.limit = Some(LimitAnswer { id: limit.id, refusal });
+    }
+    answer
+}
+
 fn write_standing(chosen: &Chosen<'_>, standing: &Standing, out: &mut Vec<u8>) {
-    let Some((limit, _)) = chosen.get(usize::from(standing.index)) else { return };
+    let Some(limit) = chosen.get(standing.index) else { return };
     let mut text = [0; ITEM_BYTES_MAX];
     let length = penstock_limits::write_rate_limit(&limit.handle, standing, &mut text);
     field_line(b"ratelimit", &text[..length], out);
     let mut text = [0; ITEM_BYTES_MAX * 4];
-    let length = penstock_limits::write_policy(chosen.iter().map(|(limit, _)| &*limit.handle), &mut text);
+    let length = penstock_limits::write_policy(chosen.iter().map(|limit| &*limit.handle), &mut text);
     field_line(b"ratelimit-policy", &text[..length], out);
 }
 
 // === shape ===
 
+#[inline]
 fn shape(
-    admitted: &Admitted<'_, '_>,
+    admitted: &Admitted<'_, '_, '_, '_>,
     snapshot: &Snapshot,
     request: &Request<'_>,
     client: &Client,
     path: &[u8],
     plan: &mut CallPlan,
 ) -> Result<Verdict, Answer> {
-    let caller = &admitted.0;
+    let caller = admitted.0;
     let route = caller.routed.route;
-    let facts = CallFacts { caller, request_id: plan.request_id, path };
-    plan.target.clear();
-    let stripped = &path[usize::from(caller.routed.strip)..];
+    let CallPlan { request_id, trace, target, request_fields: up, response_fields: down, stages, .. } = plan;
+    let facts = CallFacts { caller, request_id, path };
+    target.clear();
+    let stripped = &path[usize::from(caller.routed.found.strip)..];
     match &route.rewrite {
         // Captures are bytes of a path, so a rewrite can always be written.
         Some(rewrite) => {
-            if !rewrite.write(&facts, &mut plan.target) {
-                return Err(refuse(plan, Stage::Shape, Code::PolicyFailed, Some(&caller.routed)));
+            if !rewrite.write(&facts, target) {
+                return Err(refuse(plan, Stage::Shape, Code::PolicyFailed, Some(caller.routed)));
             }
         }
-        None if stripped.is_empty() => plan.target.push(b'/'),
-        None => plan.target.extend_from_slice(stripped),
+        None if stripped.is_empty() => target.push(b'/'),
+        None => target.extend_from_slice(stripped),
     }
-    write_query(request, &route.query_secrets, &mut plan.target);
-    let out = &mut plan.request_fields;
-    field_line(b"x-request-id", plan.request_id.as_bytes(), out);
-    out.extend_from_slice(b"traceparent: ");
-    plan.trace.write(out);
-    out.extend_from_slice(b"\r\n");
-    client::write_way(request, client, out);
-    write_fields(&route.request_fields, &facts, out);
-    write_fields(&route.response_fields, &facts, &mut plan.response_fields);
+    write_query(request, &route.query_secrets, target);
+    if !route.response_fields.is_empty() {
+        write_fields(&route.response_fields, &facts, down);
+    }
     if route.expose_revision {
-        plan.response_fields.extend_from_slice(b"x-penstock-revision: ");
-        penstock_http::write::decimal(&mut plan.response_fields, snapshot.revision);
-        plan.response_fields.extend_from_slice(b"\r\n");
+        down.extend_from_slice(b"x-penstock-revision: ");
+        penstock_http::write::decimal(down, snapshot.revision);
+        down.extend_from_slice(b"\r\n");
     }
-    request_id_line(plan);
-    plan.stages.set(Stage::Shape, Outcome::Changed, route.id);
+    trace::write_names(request_id, trace, up, down);
+    client::write_way(request, client, up);
+    if !route.request_fields.is_empty() {
+        write_fields(&route.request_fields, &facts, up);
+    }
+    stages.set(Stage::Shape, Outcome::Changed, route.id);
     Ok(Verdict::Forward(Forward {
-        route: caller.routed.index,
-        body_digest: caller.who.body_digest,
+        route: caller.routed.found.route,
+        body_digest: *caller.body_digest,
         balance_hash: balance_hash(caller, request),
     }))
 }
@@ -574,7 +632,7 @@ fn write_query(request: &Request<'_>, secrets: &[Box<str>], out: &mut Vec<u8>) {
     }
 }
 
-fn balance_hash(caller: &Identified<'_, '_>, request: &Request<'_>) -> u64 {
+fn balance_hash(caller: &Identified<'_, '_, '_>, request: &Request<'_>) -> u64 {
     let of_client = || match caller.routed.client {
         IpAddr::V4(address) => fold_hash::hash(4, &address.octets()),
         IpAddr::V6(address) => fold_hash::hash(6, &address.octets()),
@@ -596,8 +654,8 @@ fn balance_hash(caller: &Identified<'_, '_>, request: &Request<'_>) -> u64 {
 
 /// What templates can say about a call.
 struct CallFacts<'f> {
-    caller: &'f Identified<'f, 'f>,
-    request_id: RequestId,
+    caller: &'f Identified<'f, 'f, 'f>,
+    request_id: &'f RequestId,
     path: &'f [u8],
 }
 
@@ -627,7 +685,7 @@ impl Facts for CallFacts<'_> {
                 !self.caller.own_scopes().is_empty()
             }
             Fact::ClientIp => {
-                client::write_address(self.caller.routed.client, out);
+                client::write_address(*self.caller.routed.client, out);
                 true
             }
             Fact::RequestId => {
@@ -638,7 +696,7 @@ impl Facts for CallFacts<'_> {
     }
 
     fn capture(&self, index: u8) -> Option<&[u8]> {
-        let range = self.caller.routed.captures.as_slice().get(usize::from(index))?;
+        let range = self.caller.routed.found.captures.as_slice().get(usize::from(index))?;
         self.path.get(usize::from(range.start)..usize::from(range.end))
     }
 }
@@ -654,11 +712,11 @@ fn field_line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 
 /// Problem documents bring their own.
 fn request_id_line(plan: &mut CallPlan) {
-    field_line(b"x-request-id", plan.request_id.as_bytes(), &mut plan.response_fields);
+    plan.request_id.write_line(&mut plan.response_fields);
 }
 
 #[cold]
-fn refuse(plan: &mut CallPlan, stage: Stage, code: Code, routed: Option<&Routed<'_>>) -> Answer {
+fn refuse(plan: &mut CallPlan, stage: Stage, code: Code, routed: Option<&Routed<'_, '_>>) -> Answer {
     plan.stages.set(stage, Outcome::Refused, routed.map_or(Id(0), |routed| routed.route.id));
-    Answer { code, stage, route: routed.map(|routed| routed.index), limit: None }
+    Answer { code, stage, route: routed.map(|routed| routed.found.route), limit: None }
 }

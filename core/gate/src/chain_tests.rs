@@ -307,6 +307,29 @@ fn credentials_end_are_revoked_and_belong_to_one_tenant() {
 }
 
 #[test]
+fn a_key_that_was_good_is_good_no_longer_than_what_it_was_found_by() {
+    let mut bench = Bench::new(with_keys(vec![keyed(open_route(50, "/a"))]));
+    let ask = |key: &str| format!("GET /a HTTP/1.1\nHost: x\nx-api-key: {key}");
+    for key in [KEY, FOREIGN, KEY, FOREIGN] {
+        assert_eq!(bench.code(&ask(key)), Ok(0), "{key}, found and then remembered");
+    }
+    assert_eq!((bench.plan.caller.app, bench.plan.caller.credential), (Some(OTHER_APP), Some(Id(71))));
+    for other in [KEY.replace("cdef", "cdee"), KEY[..KEY.len() - 1].to_owned(), format!("{FOREIGN}.")] {
+        assert_eq!(bench.code(&ask(&other)), Err(Code::InvalidCredential), "{other}");
+    }
+    let keys = |key| Change::HashKeys(vec![HashKey { id: "k1".to_owned(), key }]);
+    for (sequence, key, known) in [(2, [8; 32], false), (3, [9; 32], true)] {
+        bench.gate.callers.apply(&Delta { sequence, change: keys(key) }).expect("fits");
+        for text in [KEY, FOREIGN] {
+            let expected = if known { Ok(0) } else { Err(Code::InvalidCredential) };
+            assert_eq!(bench.code(&ask(text)), expected, "{text} under another hash key");
+        }
+    }
+    bench.gate.callers.replace(&CallerEntries::default()).expect("holds together");
+    assert_eq!(bench.code(&ask(KEY)), Err(Code::InvalidCredential), "after another set");
+}
+
+#[test]
 fn basic_authentication() {
     let route = Route { auth: Auth::Any(vec![AuthMethod::Basic]), ..open_route(50, "/a") };
     let mut with_user = spec(vec![route]);

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// The one form of an address that lists are compared with: mapped IPv6 becomes IPv4.
+#[inline]
 #[must_use]
 pub fn canonical(address: IpAddr) -> IpAddr {
     match address {

@@ -25,6 +25,7 @@ pub(crate) struct Client {
 }
 
 /// The client of a request.
+#[inline]
 pub(crate) fn find(trusted: &[Cidr], request: &Request<'_>) -> Result<Client, Code> {
     let peer = canonical(request.peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
@@ -105,15 +106,36 @@ fn is_v4_with_port(text: &[u8]) -> bool {
 
 /// Appends the fields that tell an upstream the way: `X-Forwarded-For`, `-Proto` and `-Host`, and `Forwarded`
 /// where a trusted proxy already wrote one. What an untrusted peer wrote is gone by then.
+#[inline]
 pub(crate) fn write_way(request: &Request<'_>, client: &Client, out: &mut Vec<u8>) {
+    if client.by_trusted {
+        return write_way_on(request, out);
+    }
+    if request.peer.is_some() {
+        // Without a proxy that is trusted, the client is the peer.
+        out.extend_from_slice(b"x-forwarded-for: ");
+        write_address(client.address, out);
+        out.extend_from_slice(b"\r\n");
+    }
+    let host = request.head.host.of(request.buf);
+    match (request.tls.is_some(), host.is_empty()) {
+        (false, true) => out.extend_from_slice(b"x-forwarded-proto: http\r\n"),
+        (true, true) => out.extend_from_slice(b"x-forwarded-proto: https\r\n"),
+        (false, false) => out.extend_from_slice(b"x-forwarded-proto: http\r\nx-forwarded-host: "),
+        (true, false) => out.extend_from_slice(b"x-forwarded-proto: https\r\nx-forwarded-host: "),
+    }
+    if !host.is_empty() {
+        out.extend_from_slice(host);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// As [`write_way`], behind a proxy that is trusted: what it wrote is kept and added to.
+fn write_way_on(request: &Request<'_>, out: &mut Vec<u8>) {
     let peer = canonical(request.peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
     let kept = |id: FieldId| {
-        let fields = client.by_trusted.then(|| request.head.fields.all(id));
-        fields
-            .into_iter()
-            .flatten()
-            .map(|field| field.value.of(request.buf))
-            .filter(|value| !value.is_empty())
+        let values = request.head.fields.all(id).map(|field| field.value.of(request.buf));
+        values.filter(|value| !value.is_empty())
     };
     let scheme: &[u8] = if request.tls.is_some() { b"https" } else { b"http" };
     let host = request.head.host.of(request.buf);
@@ -140,7 +162,7 @@ pub(crate) fn write_way(request: &Request<'_>, client: &Client, out: &mut Vec<u8
             out.extend_from_slice(b"\r\n");
         }
     }
-    if client.by_trusted && request.head.fields.has(FieldId::Forwarded) {
+    if request.head.fields.has(FieldId::Forwarded) {
         out.extend_from_slice(b"forwarded: ");
         list(out, FieldId::Forwarded);
         out.extend_from_slice(if peer.is_ipv6() { b"for=\"[" } else { b"for=" });
@@ -151,16 +173,36 @@ pub(crate) fn write_way(request: &Request<'_>, client: &Client, out: &mut Vec<u8
     }
 }
 
+/// The decimal digits of each octet with a dot behind them, and how many bytes that is.
+const OCTETS: [([u8; 4], u8); 256] = {
+    let mut table = [([0; 4], 0); 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let digits = [b'0' + (octet / 100) as u8, b'0' + (octet / 10 % 10) as u8, b'0' + (octet % 10) as u8];
+        table[octet] = match octet {
+            0..10 => ([digits[2], b'.', 0, 0], 2),
+            10..100 => ([digits[1], digits[2], b'.', 0], 3),
+            _ => ([digits[0], digits[1], digits[2], b'.'], 4),
+        };
+        octet += 1;
+    }
+    table
+};
+
 /// Appends an address as text, without allocating.
+#[inline]
 pub(crate) fn write_address(address: IpAddr, out: &mut Vec<u8>) {
     match address {
         IpAddr::V4(address) => {
-            for (at, octet) in address.octets().into_iter().enumerate() {
-                if at > 0 {
-                    out.push(b'.');
-                }
-                penstock_http::write::decimal(out, u64::from(octet));
+            let mut text = [0; 16];
+            let mut at = 0;
+            for octet in address.octets() {
+                let (bytes, length) = OCTETS[usize::from(octet)];
+                // At most 12 bytes stand before the last octet.
+                text[at..at + 4].copy_from_slice(&bytes);
+                at += usize::from(length);
             }
+            out.extend_from_slice(&text[..at - 1]);
         }
         IpAddr::V6(address) => {
             use std::io::Write;

@@ -19,7 +19,7 @@ pub use replay::{REPLAY_SETS_DEFAULT, ReplayTable};
 pub(crate) use jwt::{IssuerKeys, Token};
 pub(crate) use jwt_cache::{JwtCache, Place};
 
-use crate::callers::{Callers, CredentialEntry, Space};
+use crate::callers::{AppRow, Callers, CredentialRow, Space};
 use crate::request::{ClientCertificate, Request, SAN_MAX};
 use crate::router::{FieldName, Once, decoded, query_once};
 use crate::spec::{CredentialKind, Id, Status};
@@ -59,10 +59,10 @@ pub(crate) enum KeyPlaceRule {
 }
 
 /// Who calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Who {
-    pub(crate) app: Option<Id>,
-    pub(crate) credential: Option<Id>,
+#[derive(Debug, Default)]
+pub(crate) struct Who<'c> {
+    pub(crate) app: Option<&'c AppRow>,
+    pub(crate) credential: Option<&'c CredentialRow>,
     pub(crate) token: Option<Place>,
     /// Digest that the body must have, of a signed request.
     pub(crate) body_digest: Option<[u8; 32]>,
@@ -71,8 +71,8 @@ pub(crate) struct Who {
 }
 
 /// What methods are tried with.
-pub(crate) struct Desk<'d> {
-    pub(crate) callers: &'d Callers,
+pub(crate) struct Desk<'d, 'c> {
+    pub(crate) callers: &'c Callers,
     pub(crate) tokens: &'d mut JwtCache,
     pub(crate) replays: &'d ReplayTable,
     pub(crate) issuers: &'d [IssuerKeys],
@@ -81,112 +81,135 @@ pub(crate) struct Desk<'d> {
 }
 
 impl AuthRule {
-    /// Who calls. `Ok` without app and credential: anybody may.
-    pub(crate) fn identify(
+    /// Adds who calls to an empty `who`. `Ok` without app and credential: anybody may.
+    pub(crate) fn identify<'c>(
         &self,
-        desk: &mut Desk<'_>,
+        desk: &mut Desk<'_, 'c>,
         tenant: Id,
         request: &Request<'_>,
-    ) -> Result<Who, Code> {
+        who: &mut Who<'c>,
+    ) -> Result<(), Code> {
         let (methods, all) = match self {
-            Self::None => return Ok(Who::default()),
+            Self::None => return Ok(()),
             Self::Any(methods) => (methods, false),
             Self::All(methods) => (methods, true),
         };
-        let mut known: Option<Who> = None;
-        let mut missing = false;
+        let (mut shown, mut missing) = (false, false);
         for method in methods {
-            match (method.check(desk, tenant, request)?, known.as_mut()) {
-                (None, _) => missing = true,
-                (Some(who), None) => known = Some(who),
-                (Some(who), Some(known)) => known.join(who)?,
-            }
+            let has = method.check(desk, tenant, request, who)?;
+            shown |= has;
+            missing |= !has;
         }
-        known.filter(|_| !(all && missing)).ok_or_else(|| {
+        if !shown || (all && missing) {
             let certificate_only = methods.iter().all(|method| matches!(method, MethodRule::Mtls));
-            if certificate_only { Code::ClientCertificateRequired } else { Code::Unauthenticated }
-        })
+            return Err(if certificate_only {
+                Code::ClientCertificateRequired
+            } else {
+                Code::Unauthenticated
+            });
+        }
+        Ok(())
     }
 }
 
-impl Who {
-    fn of(entry: &CredentialEntry) -> Self {
-        Self { app: Some(entry.credential.app), credential: Some(entry.credential.id), ..Self::default() }
-    }
-
-    fn join(&mut self, other: Self) -> Result<(), Code> {
-        if let (Some(one), Some(two)) = (self.app, other.app)
-            && one != two
+impl<'c> Who<'c> {
+    /// Adds a caller that another method tells; it must be the same app.
+    #[inline]
+    fn join(&mut self, app: Option<&'c AppRow>, credential: Option<&'c CredentialRow>) -> Result<(), Code> {
+        if let (Some(one), Some(two)) = (self.app, app)
+            && one.entry.app.id != two.entry.app.id
         {
             return Err(Code::AmbiguousCredential);
         }
-        self.app = self.app.or(other.app);
-        self.credential = self.credential.or(other.credential);
-        self.token = self.token.or(other.token);
-        self.body_digest = self.body_digest.or(other.body_digest);
-        self.spent = self.spent.union(other.spent);
+        self.app = self.app.or(app);
+        self.credential = self.credential.or(credential);
         Ok(())
     }
 }
 
 impl MethodRule {
-    /// `None`: nothing of the kind was shown.
-    fn check(&self, desk: &mut Desk<'_>, tenant: Id, request: &Request<'_>) -> Result<Option<Who>, Code> {
+    /// Adds to `who` what the request shows; `false`: nothing of the kind.
+    fn check<'c>(
+        &self,
+        desk: &mut Desk<'_, 'c>,
+        tenant: Id,
+        request: &Request<'_>,
+        who: &mut Who<'c>,
+    ) -> Result<bool, Code> {
         let now = request.now_unix_s();
-        let (entry, spent, body_digest) = match self {
+        let callers = desk.callers;
+        let credential = match self {
             Self::ApiKey { places } => {
-                let mut room = [0; api_key::KEY_BYTES_MAX];
-                let Some((place, key)) = shown_key(places, request, &mut room)? else { return Ok(None) };
-                let spent = match place {
-                    KeyPlaceRule::Field(name) if name.id() != FieldId::Other => {
-                        FieldSet::EMPTY.with(name.id())
-                    }
-                    KeyPlaceRule::Bearer | KeyPlaceRule::BearerAnyForm => AUTHORIZATION,
-                    _ => FieldSet::EMPTY,
+                let Some((place, key)) = shown_key(places, request)? else { return Ok(false) };
+                let credential = match place {
+                    KeyPlaceRule::Query(_) => by_encoded_key(callers, tenant, key)?,
+                    _ => api_key::find(callers, tenant, key)?,
                 };
-                (api_key::find(desk.callers, tenant, key)?, spent, None)
+                if let Some(id) = place.spends() {
+                    who.spent = who.spent.with(id);
+                }
+                credential
             }
             Self::Basic => {
-                let Some(text) = authorization(request, b"basic")? else { return Ok(None) };
-                (basic(desk.callers, tenant, text)?, AUTHORIZATION, None)
+                let Some(text) = authorization(request, b"basic")? else { return Ok(false) };
+                let credential = basic(callers, tenant, text)?;
+                who.spent = who.spent.with(FieldId::Authorization);
+                credential
             }
             Self::Jwt { issuers, app_optional, leaves_keys } => {
-                let Some(token) = authorization(request, b"bearer")? else { return Ok(None) };
+                let Some(token) = authorization(request, b"bearer")? else { return Ok(false) };
                 if *leaves_keys && token.starts_with(b"psk_") {
-                    return Ok(None);
+                    return Ok(false);
                 }
-                return jwt(desk, tenant, token, issuers, *app_optional, now).map(Some);
+                let (place, credential) = jwt(desk, tenant, token, issuers, *app_optional, now)?;
+                let app = credential.map(|one| may_be_used(callers, one, now)).transpose()?;
+                who.join(app, credential)?;
+                who.token = who.token.or(Some(place));
+                return Ok(true);
             }
             Self::Hmac => {
-                let Some(text) = authorization(request, hmac::SCHEME.as_bytes())? else { return Ok(None) };
-                let (entry, digest) = hmac::find(desk.callers, desk.replays, tenant, request, text)?;
-                (entry, AUTHORIZATION, digest)
+                let Some(text) = authorization(request, hmac::SCHEME.as_bytes())? else { return Ok(false) };
+                let (credential, digest) = hmac::find(callers, desk.replays, tenant, request, text)?;
+                who.body_digest = who.body_digest.or(digest);
+                who.spent = who.spent.with(FieldId::Authorization);
+                credential
             }
             Self::Mtls => {
-                let Some(certificate) = request.tls.and_then(|tls| tls.client) else { return Ok(None) };
-                (by_certificate(desk.callers, tenant, certificate, now)?, FieldSet::EMPTY, None)
+                let Some(certificate) = request.tls.and_then(|tls| tls.client) else { return Ok(false) };
+                by_certificate(callers, tenant, certificate, now)?
             }
         };
-        let who = may_be_used(desk.callers, entry, now)?;
-        Ok(Some(Who { spent, body_digest, ..who }))
+        let app = may_be_used(callers, credential, now)?;
+        who.join(Some(app), Some(credential))?;
+        Ok(true)
     }
 }
 
-const AUTHORIZATION: FieldSet = FieldSet::of(&[FieldId::Authorization]);
+impl KeyPlaceRule {
+    /// The field that held the key; `None` where it has no id or is not spent as a whole.
+    fn spends(&self) -> Option<FieldId> {
+        match self {
+            Self::Field(name) => Some(name.id()).filter(|&id| id != FieldId::Other),
+            Self::Bearer | Self::BearerAnyForm => Some(FieldId::Authorization),
+            Self::Query(_) | Self::Cookie(_) => None,
+        }
+    }
+}
 
-/// Whether a credential, known to be the caller's, counts now.
-fn may_be_used(callers: &Callers, entry: &CredentialEntry, now: u64) -> Result<Who, Code> {
-    let credential = &entry.credential;
+/// The app of a credential that is known to be the caller's, if both count now.
+#[inline]
+fn may_be_used<'c>(callers: &'c Callers, row: &CredentialRow, now: u64) -> Result<&'c AppRow, Code> {
+    let credential = &row.credential;
     if credential.status != Status::Active {
         return Err(Code::RevokedCredential);
     }
     if credential.expires_unix_s.is_some_and(|expires| now >= expires) {
         return Err(Code::ExpiredCredential);
     }
-    match callers.app(credential.app).map(|entry| entry.app.status) {
-        Some(Status::Active) => Ok(Who::of(entry)),
-        Some(Status::Suspended) => Err(Code::AppSuspended),
-        None => Err(Code::InvalidCredential),
+    let app = callers.app_of(row).ok_or(Code::InvalidCredential)?;
+    match app.entry.app.status {
+        Status::Active => Ok(app),
+        Status::Suspended => Err(Code::AppSuspended),
     }
 }
 
@@ -202,11 +225,11 @@ fn authorization<'a>(request: &Request<'a>, scheme: &[u8]) -> Result<Option<&'a 
     Ok(fits.then(|| value[split..].trim_ascii()))
 }
 
-/// The one API key that is shown, in whatever places; two that differ are refused.
+/// The one API key that is shown, in whatever places, as it stands there; two that differ are refused.
+#[inline]
 fn shown_key<'k>(
     places: &'k [KeyPlaceRule],
     request: &Request<'k>,
-    room: &'k mut [u8; api_key::KEY_BYTES_MAX],
 ) -> Result<Option<(&'k KeyPlaceRule, &'k [u8])>, Code> {
     let mut found: Option<(&KeyPlaceRule, &[u8])> = None;
     for place in places {
@@ -219,31 +242,36 @@ fn shown_key<'k>(
                 let any = matches!(place, KeyPlaceRule::BearerAnyForm);
                 match token.filter(|token| any || token.starts_with(b"psk_")) {
                     Some(token) => Once::One(token),
-                    None => Once::Absent,
+                    None => continue,
                 }
             }
         };
-        match (shown, found) {
-            (Once::Absent, _) => {}
-            (Once::Repeated, _) => return Err(Code::AmbiguousCredential),
-            (Once::One(key), None) => found = Some((place, key)),
-            (Once::One(key), Some((_, other))) if key == other => {}
-            (Once::One(_), Some(_)) => return Err(Code::AmbiguousCredential),
+        let key = match shown {
+            Once::Absent => continue,
+            Once::Repeated => return Err(Code::AmbiguousCredential),
+            Once::One(key) => key,
+        };
+        match found {
+            None => found = Some((place, key)),
+            Some((_, other)) if key == other => {}
+            Some(_) => return Err(Code::AmbiguousCredential),
         }
     }
-    let Some((place, key)) = found else { return Ok(None) };
-    if !matches!(place, KeyPlaceRule::Query(_)) {
-        return Ok(Some((place, key)));
-    }
+    Ok(found)
+}
+
+/// The credential behind a key that is form-encoded, as a query holds it.
+fn by_encoded_key<'c>(callers: &'c Callers, tenant: Id, key: &[u8]) -> Result<&'c CredentialRow, Code> {
+    let mut room = [0; api_key::KEY_BYTES_MAX];
     let mut length = 0;
     for byte in decoded(key) {
         *room.get_mut(length).ok_or(Code::InvalidCredential)? = byte;
         length += 1;
     }
-    Ok(Some((place, &room[..length])))
+    api_key::find(callers, tenant, &room[..length])
 }
 
-fn basic<'c>(callers: &'c Callers, tenant: Id, text: &[u8]) -> Result<&'c CredentialEntry, Code> {
+fn basic<'c>(callers: &'c Callers, tenant: Id, text: &[u8]) -> Result<&'c CredentialRow, Code> {
     let mut room = [0; BASIC_BYTES_MAX];
     let length = STANDARD.decode_slice(text, &mut room).map_err(|_| Code::InvalidCredential)?;
     let pair = &room[..length];
@@ -255,34 +283,33 @@ fn basic<'c>(callers: &'c Callers, tenant: Id, text: &[u8]) -> Result<&'c Creden
     }
 }
 
-fn jwt(
-    desk: &mut Desk<'_>,
+/// Where the token stands in the cache, and the credential that it leads to; none where the app is optional.
+fn jwt<'c>(
+    desk: &mut Desk<'_, 'c>,
     tenant: Id,
     token: &[u8],
     issuers: &[u32],
     app_optional: bool,
     now: u64,
-) -> Result<Who, Code> {
-    let all = desk.issuers;
+) -> Result<(Place, Option<&'c CredentialRow>), Code> {
+    let (all, callers) = (desk.issuers, desk.callers);
     let accepted = issuers.iter().filter_map(|&at| all.get(at as usize));
     let checked = desk.tokens.check(token, accepted, now);
     *desk.unknown_key |= checked == Err(jwt::Fault::UnknownKey);
     let place = checked.map_err(jwt::Fault::code)?;
     let Some(token) = desk.tokens.get(place) else { return Err(Code::InternalError) };
-    if token.revocation.is_some_and(|name| desk.callers.is_revoked(&name)) {
+    if token.revocation.is_some_and(|name| callers.is_revoked(&name)) {
         return Err(Code::RevokedCredential);
     }
     let space = Space::jwt(tenant, token.issuer);
-    let entry = [&token.subject, &token.client]
+    let credential = [&token.subject, &token.client]
         .into_iter()
         .filter(|name| !name.is_empty())
-        .find_map(|name| desk.callers.find(space, name.as_bytes()));
-    let who = match entry {
-        Some(entry) => may_be_used(desk.callers, entry, now)?,
-        None if app_optional => Who::default(),
-        None => return Err(Code::UnknownApp),
-    };
-    Ok(Who { token: Some(place), ..who })
+        .find_map(|name| callers.find(space, name.as_bytes()));
+    if credential.is_none() && !app_optional {
+        return Err(Code::UnknownApp);
+    }
+    Ok((place, credential))
 }
 
 /// The credential of a client certificate: by fingerprint, URI, DNS name, mail address, subject, in this order.
@@ -291,7 +318,7 @@ fn by_certificate<'c>(
     tenant: Id,
     certificate: &ClientCertificate,
     now: u64,
-) -> Result<&'c CredentialEntry, Code> {
+) -> Result<&'c CredentialRow, Code> {
     if now >= certificate.expires_unix_s {
         return Err(Code::ExpiredCredential);
     }

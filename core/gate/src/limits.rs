@@ -30,6 +30,12 @@ impl KeySecret {
     pub fn new(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
+
+    /// A secret for another purpose, from which this one cannot be told (BLAKE3 in its mode of key derivation).
+    pub(crate) fn derive(&self, purpose: &str) -> [u8; 16] {
+        let derived = blake3::derive_key(purpose, &self.0);
+        std::array::from_fn(|at| derived[at])
+    }
 }
 
 /// Registers a limit at the node pool. `Err` tells why it cannot be.
@@ -52,8 +58,29 @@ pub struct BoundLimit {
     pub id: Id,
     /// The handle.
     pub handle: Arc<pool::Limit>,
-    by: Box<[Part]>,
-    counts_up: bool,
+    rule: KeyRule,
+    counts: Counts,
+}
+
+/// What a call takes of a limit at admission.
+#[derive(Clone, Copy, Debug)]
+enum Counts {
+    One,
+    /// The bytes of its body, as far as they are known beforehand.
+    Body,
+    /// Nothing yet: what it moves is booked as it moves.
+    Nothing,
+}
+
+/// How the key of a limit is made: by the resource that is counted alone, or by a hash of all parts.
+#[derive(Clone, Debug)]
+enum KeyRule {
+    App,
+    Credential,
+    Tenant,
+    Route,
+    Service,
+    Parts(Box<[Part]>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +105,7 @@ pub(crate) struct Counted<'c, F> {
     pub(crate) tenant: Uid,
     pub(crate) service: Uid,
     pub(crate) route: Uid,
-    pub(crate) client: IpAddr,
+    pub(crate) client: &'c IpAddr,
     pub(crate) fields: &'c F,
 }
 
@@ -159,7 +186,7 @@ pub(crate) fn bind(
 
 impl BoundLimit {
     fn new(limit: &Limit, handle: Arc<pool::Limit>) -> Self {
-        let by = limit
+        let by: Box<[Part]> = limit
             .by
             .iter()
             .take(KEY_PARTS_MAX)
@@ -176,36 +203,61 @@ impl BoundLimit {
                 KeyPart::Model => Part::Model,
             })
             .collect();
-        let counts_up = matches!(limit.measure, Measure::Bytes(_, Direction::Up | Direction::Both));
-        Self { id: limit.id, handle, by, counts_up }
+        let counts = match limit.measure {
+            Measure::Bytes(_, Direction::Up | Direction::Both) => Counts::Body,
+            Measure::Bytes(_, Direction::Down) => Counts::Nothing,
+            Measure::Requests(_) | Measure::Concurrent(_) | Measure::Tokens(..) | Measure::UsdNano(_) => {
+                Counts::One
+            }
+        };
+        Self { id: limit.id, handle, rule: KeyRule::new(by), counts }
     }
 
     /// How much one call takes at admission: one, or the bytes of its body that are known beforehand.
+    #[inline]
     pub(crate) fn amount(&self, body_bytes: u64) -> u64 {
-        match self.handle.kind() {
-            pool::Kind::Bytes(_) if self.counts_up => body_bytes,
-            pool::Kind::Bytes(_) => 0,
-            pool::Kind::Requests | pool::Kind::Concurrent => 1,
+        match self.counts {
+            Counts::One => 1,
+            Counts::Body => body_bytes,
+            Counts::Nothing => 0,
         }
     }
 
     /// The key of a call. `within` is the subscription for limits of a plan, which each subscription has for
     /// itself. A few instructions where one resource is counted, else about 15 ns (SipHash-1-3, 128 bits);
     /// allocates nothing.
+    #[inline]
     pub(crate) fn key<F: FieldSource>(
         &self,
         secret: &KeySecret,
         within: Option<Uid>,
         counted: &Counted<'_, F>,
     ) -> pool::Key {
-        if self.by.is_empty() && within.is_none() {
-            return pool::Key::OWNER;
+        match (within, &self.rule) {
+            (None, KeyRule::App) => uid_key(counted.app),
+            (None, KeyRule::Credential) => uid_key(counted.credential),
+            (None, KeyRule::Tenant) => uid_key(Some(counted.tenant)),
+            (None, KeyRule::Route) => uid_key(Some(counted.route)),
+            (None, KeyRule::Service) => uid_key(Some(counted.service)),
+            (None, KeyRule::Parts(parts)) if parts.is_empty() => pool::Key::OWNER,
+            _ => self.hashed_key(secret, within, counted),
         }
-        if let (None, [part]) = (within, &*self.by)
-            && let Some(key) = uid_key(part, counted)
-        {
-            return key;
-        }
+    }
+
+    fn hashed_key<F: FieldSource>(
+        &self,
+        secret: &KeySecret,
+        within: Option<Uid>,
+        counted: &Counted<'_, F>,
+    ) -> pool::Key {
+        let parts: &[Part] = match &self.rule {
+            KeyRule::App => &[Part::App],
+            KeyRule::Credential => &[Part::Credential],
+            KeyRule::Tenant => &[Part::Tenant],
+            KeyRule::Route => &[Part::Route],
+            KeyRule::Service => &[Part::Service],
+            KeyRule::Parts(parts) => parts,
+        };
         let mut hasher = SipHasher13::new_with_key(&secret.0);
         let mut take = |tag: u8, bytes: &[u8]| {
             hasher.write_u8(tag);
@@ -216,14 +268,14 @@ impl BoundLimit {
         if within.is_some() {
             take(0, &number(within));
         }
-        for part in &self.by {
+        for part in parts {
             match part {
                 Part::App => take(1, &number(counted.app)),
                 Part::Credential => take(2, &number(counted.credential)),
                 Part::Subject => take(3, counted.subject.as_bytes()),
                 Part::Tenant => take(4, &counted.tenant.0.to_le_bytes()),
-                Part::Client => take_address(&mut take, 5, counted.client, 32, 128),
-                Part::ClientNetwork { v4, v6 } => take_address(&mut take, 6, counted.client, *v4, *v6),
+                Part::Client => take_address(&mut take, 5, *counted.client, 32, 128),
+                Part::ClientNetwork { v4, v6 } => take_address(&mut take, 6, *counted.client, *v4, *v6),
                 Part::Header(name) => match counted.fields.once(name) {
                     Once::Absent => take(7, b""),
                     Once::One(value) => take(8, value),
@@ -238,21 +290,25 @@ impl BoundLimit {
     }
 }
 
+impl KeyRule {
+    fn new(parts: Box<[Part]>) -> Self {
+        match &*parts {
+            [Part::App] => Self::App,
+            [Part::Credential] => Self::Credential,
+            [Part::Tenant] => Self::Tenant,
+            [Part::Route] => Self::Route,
+            [Part::Service] => Self::Service,
+            _ => Self::Parts(parts),
+        }
+    }
+}
+
 /// The key of a limit that is counted by one resource: its uid as it is, for uids are hashes already, and no
 /// caller chooses them.
-fn uid_key<F>(part: &Part, counted: &Counted<'_, F>) -> Option<pool::Key> {
+#[inline]
+fn uid_key(uid: Option<Uid>) -> pool::Key {
     const IS_UID: u128 = 1 << 64;
-    let uid = match part {
-        Part::App => counted.app,
-        Part::Credential => counted.credential,
-        Part::Tenant => Some(counted.tenant),
-        Part::Route => Some(counted.route),
-        Part::Service => Some(counted.service),
-        Part::Subject | Part::Client | Part::ClientNetwork { .. } | Part::Header(_) | Part::Model => {
-            return None;
-        }
-    };
-    Some(pool::Key(IS_UID | u128::from(uid.map_or(0, |uid| uid.0))))
+    pool::Key(IS_UID | u128::from(uid.map_or(0, |uid| uid.0)))
 }
 
 fn take_address(take: &mut impl FnMut(u8, &[u8]), tag: u8, address: IpAddr, v4: u8, v6: u8) {

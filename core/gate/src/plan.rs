@@ -34,6 +34,12 @@ pub struct CallPlan {
     pub caller: Caller,
     /// What each stage said, for the record.
     pub stages: Stages,
+    pub(crate) rooms: Option<Box<Rooms>>,
+}
+
+/// Where a path and a host are written that did not come in the form in which routes know them.
+#[derive(Debug, Default)]
+pub(crate) struct Rooms {
     pub(crate) path: Vec<u8>,
     pub(crate) host: Vec<u8>,
 }
@@ -51,8 +57,7 @@ impl Default for CallPlan {
             unknown_key: false,
             caller: Caller::default(),
             stages: Stages::default(),
-            path: Vec::new(),
-            host: Vec::new(),
+            rooms: None,
         }
     }
 }

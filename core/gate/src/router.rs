@@ -22,7 +22,6 @@ mod version_tests;
 pub use host::{HOST_BYTES_MAX, HostError};
 pub use method::METHODS_MAX;
 pub use template::{CAPTURES_MAX, PathTemplate, SEGMENTS_MAX, Segment, TEMPLATE_BYTES_MAX, TemplateError};
-pub(crate) use trie::Captures;
 pub use values::{FieldName, FieldSource, Once};
 
 pub(crate) use build::{ROUTES_MAX, SERVICES_MAX};
@@ -31,7 +30,7 @@ pub(crate) use values::{decoded, decoded_equals, query_once};
 
 use crate::spec::UnknownVersion;
 use host::HostTable;
-use trie::{Run, Trie, Walk};
+use trie::{Captures, Run, Trie, Walk};
 use version::{Resolved, Selector, Source};
 
 /// No selector: the version is no condition of the candidate.
@@ -76,6 +75,8 @@ pub(crate) struct Router {
     host_selectors: Vec<(u16, Box<str>)>,
     has_aliases: bool,
     methods: Methods,
+    /// The candidate of a table that leads every path of every host to it, and asks for nothing but a method.
+    only: Option<u32>,
 }
 
 /// What a look-up is made with.
@@ -126,18 +127,43 @@ struct Seen {
 
 impl Router {
     /// The one route for a request, or why there is none.
+    #[inline]
     pub(crate) fn find<F: FieldSource>(&self, probe: &Probe<'_, F>) -> Found {
+        let method = self.methods.bit(probe.method);
+        if let Some(at) = self.only {
+            let candidate = &self.candidates[at as usize];
+            if candidate.methods.common(method).is_empty() {
+                return Found::MethodNotAllowed(candidate.methods);
+            }
+            let captures = Captures::tail(1, probe.path.len());
+            return Found::Route(Matched { route: candidate.route, captures, strip: 0 });
+        }
         let mut seen = Seen {
             allowed: MethodSet::NONE,
             unknown_version: false,
             selector: NO_SELECTOR,
             resolved: Resolved::Unknown,
         };
-        let method = self.methods.bit(probe.method);
         if let Some(matched) = self.walk(probe, probe.host, method, 1, false, &mut seen) {
             return Found::Route(matched);
         }
         self.find_unknown_version(probe, method, &mut seen)
+    }
+
+    /// The candidate for [`Router::only`], if the table is such a one.
+    fn find_only(&self) -> Option<u32> {
+        let root = self.hosts.any().filter(|_| !self.looks_at_hosts())?;
+        let tail = self.trie.only_tail(root)?;
+        let candidate = &self.candidates[tail.start as usize];
+        let plain = candidate.fields.is_empty() && candidate.query.is_empty();
+        let single = tail.end - tail.start == 1 && plain && candidate.selector == NO_SELECTOR;
+        single.then_some(tail.start)
+    }
+
+    /// Whether a look-up reads [`Probe::host`]; if not, it may be empty.
+    #[inline]
+    pub(crate) fn looks_at_hosts(&self) -> bool {
+        self.hosts.tells_hosts_apart() || !self.host_selectors.is_empty()
     }
 
     /// The names in a set of methods, in a fixed order.
@@ -145,6 +171,7 @@ impl Router {
         self.methods.names(set)
     }
 
+    #[inline]
     fn walk<F: FieldSource>(
         &self,
         probe: &Probe<'_, F>,
@@ -154,24 +181,36 @@ impl Router {
         aliases_only: bool,
         seen: &mut Seen,
     ) -> Option<Matched> {
-        for root in self.hosts.roots(host) {
-            let mut walk = Walk {
-                trie: &self.trie,
-                path: probe.path,
-                captures: Captures::NONE,
-                accept: |run: Run| self.accept(run, probe, method, from, aliases_only, seen),
-            };
-            if let Some(at) = walk.run(root, from) {
-                let candidate = &self.candidates[at as usize];
-                let strip = if aliases_only && !self.keeps_version(candidate.selector) {
-                    (from - 1) as u16
-                } else {
-                    candidate.strip
-                };
-                return Some(Matched { route: candidate.route, captures: walk.captures, strip });
-            }
+        if !self.hosts.tells_hosts_apart() {
+            return self.walk_from(self.hosts.any()?, probe, method, from, aliases_only, seen);
         }
-        None
+        let mut roots = self.hosts.roots(host);
+        roots.find_map(|root| self.walk_from(root, probe, method, from, aliases_only, seen))
+    }
+
+    #[inline]
+    fn walk_from<F: FieldSource>(
+        &self,
+        root: u32,
+        probe: &Probe<'_, F>,
+        method: MethodSet,
+        from: usize,
+        aliases_only: bool,
+        seen: &mut Seen,
+    ) -> Option<Matched> {
+        let mut walk = Walk {
+            trie: &self.trie,
+            path: probe.path,
+            captures: Captures::NONE,
+            accept: |run: Run| self.accept(run, probe, method, from, aliases_only, seen),
+        };
+        let candidate = &self.candidates[walk.run(root, from)? as usize];
+        let strip = if aliases_only && !self.keeps_version(candidate.selector) {
+            (from - 1) as u16
+        } else {
+            candidate.strip
+        };
+        Some(Matched { route: candidate.route, captures: walk.captures, strip })
     }
 
     fn keeps_version(&self, selector: u16) -> bool {
@@ -209,7 +248,11 @@ impl Router {
         None
     }
 
+    #[inline]
     fn conditions_hold<F: FieldSource>(&self, candidate: &Candidate, probe: &Probe<'_, F>) -> bool {
+        if candidate.fields.is_empty() && candidate.query.is_empty() {
+            return true;
+        }
         let held = |found: Once<'_>, condition: &Condition, same: fn(&[u8], &[u8]) -> bool| match found {
             Once::Absent => false,
             Once::Repeated => condition.equals.is_none(),

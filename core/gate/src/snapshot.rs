@@ -98,6 +98,8 @@ pub struct RouteRule {
     pub(crate) tenant_uid: Uid,
     pub(crate) service_uid: Uid,
     pub(crate) path_policy: PathPolicy,
+    /// Its policy lets less pass than [`Snapshot::path_policy`].
+    pub(crate) narrows_paths: bool,
     pub(crate) rewrite: Option<ValueTemplate>,
     /// Whole names with colon and space, and values.
     pub(crate) request_fields: Vec<(Box<[u8]>, ValueTemplate)>,

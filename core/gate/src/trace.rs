@@ -42,11 +42,20 @@ impl IdSource {
 }
 
 /// The id of a request, inline.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct RequestId {
+    /// What stands behind `length` is of ids before and means nothing.
     bytes: [u8; REQUEST_ID_BYTES_MAX],
     length: u8,
 }
+
+impl PartialEq for RequestId {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for RequestId {}
 
 impl Default for RequestId {
     fn default() -> Self {
@@ -67,14 +76,16 @@ impl RequestId {
         &self.bytes[..usize::from(self.length)]
     }
 
-    /// The id of a request: the one that came in if the policy keeps it and it is well formed, else a new one of
-    /// 32 hex digits.
-    pub(crate) fn of(
+    /// Becomes the id of a request: the one that came in if the policy keeps it and it is well formed, else a new
+    /// one of 32 hex digits.
+    #[inline]
+    pub(crate) fn set(
+        &mut self,
         request: &Request<'_>,
         policy: RequestIdPolicy,
         by_trusted: bool,
         ids: &mut IdSource,
-    ) -> Self {
+    ) {
         let keeps = match policy {
             RequestIdPolicy::KeepFromTrusted => by_trusted,
             RequestIdPolicy::Keep => true,
@@ -84,44 +95,75 @@ impl RequestId {
             && let Once::One(given) = request.known(FieldId::XRequestId)
             && is_well_formed(given)
         {
-            let mut id = Self { bytes: [0; REQUEST_ID_BYTES_MAX], length: given.len() as u8 };
-            id.bytes[..given.len()].copy_from_slice(given);
-            return id;
+            self.length = given.len() as u8;
+            self.bytes[..given.len()].copy_from_slice(given);
+            return;
         }
-        Self::fresh(ids)
+        self.make(ids);
     }
 
-    /// A new id of 32 hex digits.
-    pub(crate) fn fresh(ids: &mut IdSource) -> Self {
-        let mut id = Self { bytes: [0; REQUEST_ID_BYTES_MAX], length: 0 };
-        write_hex(ids.next(), &mut id.bytes[..16]);
-        write_hex(ids.next(), &mut id.bytes[16..32]);
-        id.length = 32;
-        id
+    /// Becomes a new id of 32 hex digits.
+    pub(crate) fn make(&mut self, ids: &mut IdSource) {
+        write_hex(ids.next(), &mut self.bytes[..16]);
+        write_hex(ids.next(), &mut self.bytes[16..MADE_BYTES]);
+        self.length = MADE_BYTES as u8;
+    }
+
+    /// Appends the line `x-request-id: ID CRLF`.
+    pub(crate) fn write_line(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"x-request-id: ");
+        out.extend_from_slice(self.as_bytes());
+        out.extend_from_slice(b"\r\n");
     }
 }
+
+/// Appends the lines that name a call: `x-request-id` and `traceparent` for the upstream, the former for the client.
+#[inline]
+pub(crate) fn write_names(id: &RequestId, trace: &Trace, up: &mut Vec<u8>, down: &mut Vec<u8>) {
+    let Some(made) = id.as_bytes().as_array::<MADE_BYTES>() else {
+        id.write_line(up);
+        id.write_line(down);
+        up.extend_from_slice(b"traceparent: ");
+        trace.write(up);
+        return up.extend_from_slice(b"\r\n");
+    };
+    // Copies of fixed lengths are a few instructions each.
+    let mut line = *b"x-request-id: 00000000000000000000000000000000\r\n";
+    line[14..46].copy_from_slice(made);
+    down.extend_from_slice(&line);
+    let mut lines = [0; 118];
+    lines[..48].copy_from_slice(&line);
+    lines[48..61].copy_from_slice(b"traceparent: ");
+    lines[61..116].copy_from_slice(&trace.text());
+    lines[116..].copy_from_slice(b"\r\n");
+    up.extend_from_slice(&lines);
+}
+
+/// Bytes of an id that is made here.
+const MADE_BYTES: usize = 32;
 
 fn is_well_formed(id: &[u8]) -> bool {
     (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
         && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=:@".contains(byte))
 }
 
-/// Writes lower-case hex digits, the highest first: as many of the sixteen as there is room for.
+/// Writes 16 lower-case hex digits, the highest first, into a place of that length.
+#[inline]
 fn write_hex(number: u64, out: &mut [u8]) {
-    let mut digits = [0; 16];
-    digits[..8].copy_from_slice(&hex_of((number >> 32) as u32));
-    digits[8..].copy_from_slice(&hex_of(number as u32));
-    out.copy_from_slice(&digits[..out.len()]);
+    out[..8].copy_from_slice(&hex_of((number >> 32) as u32));
+    out[8..].copy_from_slice(&hex_of(number as u32));
 }
 
 /// Eight digits at once: the nibbles are spread over the bytes of a word, then turned into letters together.
+#[inline]
 fn hex_of(number: u32) -> [u8; 8] {
     let mut word = u64::from(number);
     word = (word | word << 16) & 0x0000_ffff_0000_ffff;
     word = (word | word << 8) & 0x00ff_00ff_00ff_00ff;
     word = (word | word << 4) & 0x0f0f_0f0f_0f0f_0f0f;
-    let is_letter = (word + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
-    (word + 0x3030_3030_3030_3030 + is_letter * 0x27).to_be_bytes()
+    // No byte carries into the next, so nothing wraps: 0x0f + 0x06 is 0x15, and 0x0f + 0x30 + 0x27 is 0x66.
+    let is_letter = word.wrapping_add(0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    word.wrapping_add(0x3030_3030_3030_3030).wrapping_add(is_letter.wrapping_mul(0x27)).to_be_bytes()
 }
 
 /// The trace that a call belongs to.
@@ -155,13 +197,20 @@ impl Trace {
     }
 
     /// Appends the value of `traceparent` for the upstream.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.text());
+    }
+
+    /// The value of `traceparent`.
+    #[inline]
+    fn text(&self) -> [u8; 55] {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
         write_hex((self.trace_id >> 64) as u64, &mut text[3..19]);
         write_hex(self.trace_id as u64, &mut text[19..35]);
         write_hex(self.span_id, &mut text[36..52]);
-        write_hex(u64::from(self.flags) << 56, &mut text[53..55]);
-        out.extend_from_slice(&text);
+        // One digit holds the flags that are known.
+        text[54] = b'0' + (self.flags & KNOWN_FLAGS);
+        text
     }
 }
 

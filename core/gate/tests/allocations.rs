@@ -42,16 +42,16 @@ fn allocations() -> u64 {
 
 #[test]
 fn a_warm_decision_allocates_nothing() {
-    let mut worker = fixture::Worker::new(100);
-    for _ in 0..100 {
-        assert!(worker.decide());
+    for mut worker in [fixture::Worker::new(100), fixture::Worker::plain()] {
+        for _ in 0..100 {
+            assert!(worker.decide());
+        }
+        let before = allocations();
+        for _ in 0..10_000 {
+            assert!(worker.decide());
+        }
+        assert_eq!(allocations() - before, 0, "{} routes", worker.snapshot().routes().len());
+        let boxed = Box::new(allocations());
+        assert_eq!(allocations() - before, 1, "the counter counts {boxed}");
     }
-    let before = allocations();
-    for _ in 0..10_000 {
-        assert!(worker.decide());
-    }
-    assert_eq!(allocations() - before, 0);
-    let boxed = Box::new(allocations());
-    assert_eq!(allocations() - before, 1, "the counter counts {boxed}");
-    assert_eq!(worker.snapshot().routes().len(), 100);
 }

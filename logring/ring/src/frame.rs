@@ -67,13 +67,13 @@ impl Head {
     /// checksum.
     #[inline]
     pub(crate) fn seal(&self, frame: &mut [u8]) {
-        frame[0..4].copy_from_slice(&FRAME_MAGIC);
         frame[8..16].copy_from_slice(&self.position.to_le_bytes());
-        frame[16..20].copy_from_slice(&self.length.to_le_bytes());
-        frame[20..24].copy_from_slice(&[self.kind as u8, 0, 0, 0]);
+        let last = u64::from(self.length) | (self.kind as u64) << 32;
+        frame[16..24].copy_from_slice(&last.to_le_bytes());
         let covered = self.covered();
-        let checksum = checksum(&frame[8..covered]);
-        frame[4..8].copy_from_slice(&checksum.to_le_bytes());
+        let first =
+            u64::from(u32::from_le_bytes(FRAME_MAGIC)) | u64::from(checksum(&frame[8..covered])) << 32;
+        frame[0..8].copy_from_slice(&first.to_le_bytes());
     }
 
     /// End of the bytes under the checksum: the padding too, as whole words are faster; but not a
@@ -130,7 +130,7 @@ impl Head {
 /// CRC-32C over the magic and the bytes that follow the checksum field.
 #[inline]
 fn checksum(rest: &[u8]) -> u32 {
-    crc32c::crc32c_append(MAGIC_CHECKSUM, rest)
+    crate::checksum::append(MAGIC_CHECKSUM, rest)
 }
 
 /// CRC-32C of [`FRAME_MAGIC`]; a test computes it.

@@ -5,10 +5,11 @@
 //! `docs/ring-format.md`, well enough to write a reader in another language.
 //!
 //! May know files, mappings and the kernel's boot id. Must not know sockets, clocks or any other
-//! crate of the project. `unsafe` stands in `map` only.
+//! crate of the project. `unsafe` stands in `map` and `checksum` only.
 #![deny(unsafe_code)]
 
 mod ai;
+mod checksum;
 mod dictionary;
 mod frame;
 mod header;

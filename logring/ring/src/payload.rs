@@ -10,7 +10,7 @@ use crate::ai::{
     ArchivedAiHead,
 };
 use crate::record::{AMEND_BYTES, Amend, ArchivedAmend, ArchivedCallRecord, CallRecord, RECORD_BYTES};
-use crate::strings::{CallStrings, SLOT_BYTES_MAX, SLOTS, Slot, TAIL_BYTES_MAX, bounded};
+use crate::strings::{CallStrings, SLOT_BYTES_MAX, Slot, TAIL_BYTES_MAX, bounded};
 
 /// Bytes of the payload's own head.
 pub(crate) const PAYLOAD_HEAD_BYTES: usize = 8;
@@ -48,8 +48,7 @@ pub(crate) fn encode_call(
     strings: &CallStrings<'_>,
     ai: Option<&AiCall>,
 ) -> usize {
-    let slots = strings.slots();
-    let count = SLOTS - slots.iter().rev().take_while(|text| text.is_empty()).count();
+    let count = strings.count();
     let mut at = PAYLOAD_HEAD_BYTES;
     put(&mut out[at..at + RECORD_BYTES], record);
     at += RECORD_BYTES;
@@ -66,20 +65,29 @@ pub(crate) fn encode_call(
     let tail = at;
     at += count * 4;
     let mut truncated = 0u16;
-    for (slot, text) in slots[..count].iter().enumerate() {
-        let (text, cut) = bounded(text, SLOT_BYTES_MAX[slot]);
+    for (slot, &max) in SLOT_BYTES_MAX[..count].iter().enumerate() {
+        let (text, cut) = bounded(strings.get(slot), max);
         truncated |= u16::from(cut) << slot;
-        let entry = tail + slot * 4;
-        out[entry..entry + 2].copy_from_slice(&((at - tail) as u16).to_le_bytes());
-        out[entry + 2..entry + 4].copy_from_slice(&(text.len() as u16).to_le_bytes());
-        out[at..at + text.len()].copy_from_slice(text);
-        at += text.len();
+        let entry = (at - tail) as u32 | (text.len() as u32) << 16;
+        out[tail + slot * 4..][..4].copy_from_slice(&entry.to_le_bytes());
+        if !text.is_empty() {
+            out[at..at + text.len()].copy_from_slice(text);
+            at += text.len();
+        }
     }
-    out[0..2].copy_from_slice(&(RECORD_BYTES as u16).to_le_bytes());
-    out[2..4].copy_from_slice(&(ai_bytes as u16).to_le_bytes());
-    out[4..6].copy_from_slice(&truncated.to_le_bytes());
-    out[6] = count as u8;
-    out[7] = 0;
+    let [bytes_low, bytes_high] = (RECORD_BYTES as u16).to_le_bytes();
+    let [ai_low, ai_high] = (ai_bytes as u16).to_le_bytes();
+    let [truncated_low, truncated_high] = truncated.to_le_bytes();
+    out[..PAYLOAD_HEAD_BYTES].copy_from_slice(&[
+        bytes_low,
+        bytes_high,
+        ai_low,
+        ai_high,
+        truncated_low,
+        truncated_high,
+        count as u8,
+        0,
+    ]);
     at
 }
 

@@ -92,29 +92,52 @@ pub struct CallStrings<'a> {
 }
 
 impl<'a> CallStrings<'a> {
-    pub(crate) fn slots(&self) -> [&'a [u8]; SLOTS] {
-        [
-            self.request_id,
-            self.host,
-            self.path,
-            self.target,
-            self.subject,
-            self.method,
-            self.tags,
-            self.model_asked,
-            self.model_served,
-            self.degraded,
-            self.end_user,
-        ]
+    /// The string of a slot by its number; empty for numbers that no slot has.
+    #[inline]
+    pub(crate) fn get(&self, slot: usize) -> &'a [u8] {
+        match slot {
+            0 => self.request_id,
+            1 => self.host,
+            2 => self.path,
+            3 => self.target,
+            4 => self.subject,
+            5 => self.method,
+            6 => self.tags,
+            7 => self.model_asked,
+            8 => self.model_served,
+            9 => self.degraded,
+            10 => self.end_user,
+            _ => b"",
+        }
+    }
+
+    /// Number of slots up to the last one that holds something.
+    #[inline]
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            _ if !self.end_user.is_empty() => 11,
+            _ if !self.degraded.is_empty() => 10,
+            _ if !self.model_served.is_empty() => 9,
+            _ if !self.model_asked.is_empty() => 8,
+            _ if !self.tags.is_empty() => 7,
+            _ if !self.method.is_empty() => 6,
+            _ if !self.subject.is_empty() => 5,
+            _ if !self.target.is_empty() => 4,
+            _ if !self.path.is_empty() => 3,
+            _ if !self.host.is_empty() => 2,
+            _ => usize::from(!self.request_id.is_empty()),
+        }
     }
 }
 
 /// Cuts a string at its bound, before a UTF-8 character that the bound would split.
 #[inline]
 pub(crate) fn bounded(bytes: &[u8], max: usize) -> (&[u8], bool) {
-    if bytes.len() <= max {
-        return (bytes, false);
-    }
+    if bytes.len() <= max { (bytes, false) } else { (cut(bytes, max), true) }
+}
+
+#[cold]
+fn cut(bytes: &[u8], max: usize) -> &[u8] {
     let mut end = max;
     // A UTF-8 character has at most three continuation bytes; further back it is not UTF-8.
     while end > 0 && end + 3 > max && bytes[end] & 0xC0 == 0x80 {
@@ -123,12 +146,34 @@ pub(crate) fn bounded(bytes: &[u8], max: usize) -> (&[u8], bool) {
     if bytes[end] & 0xC0 == 0x80 {
         end = max;
     }
-    (&bytes[..end], true)
+    &bytes[..end]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slots_are_counted_to_the_last_that_holds_something() {
+        let empty = CallStrings::default();
+        let counts = [
+            CallStrings { request_id: b"x", ..empty },
+            CallStrings { host: b"x", ..empty },
+            CallStrings { path: b"x", ..empty },
+            CallStrings { target: b"x", ..empty },
+            CallStrings { subject: b"x", ..empty },
+            CallStrings { method: b"x", ..empty },
+            CallStrings { tags: b"x", ..empty },
+            CallStrings { model_asked: b"x", ..empty },
+            CallStrings { model_served: b"x", ..empty },
+            CallStrings { degraded: b"x", ..empty },
+            CallStrings { end_user: b"x", ..empty },
+        ];
+        assert_eq!((empty.count(), counts.len()), (0, SLOTS));
+        for (slot, strings) in counts.iter().enumerate() {
+            assert_eq!((strings.count(), strings.get(slot)), (slot + 1, &b"x"[..]), "{}", SLOT_NAMES[slot]);
+        }
+    }
 
     #[test]
     fn a_string_is_cut_at_its_bound_and_never_inside_a_character() {

@@ -108,6 +108,7 @@ impl Callers {
             return Err(DeltaError::Gap { wanted, given: delta.sequence });
         }
         self.sequence = delta.sequence;
+        self.forget_proven();
         match &delta.change {
             Change::HashKeys(keys) if keys.len() > HASH_KEYS_MAX => return Err(DeltaError::TooManyHashKeys),
             Change::HashKeys(keys) => self.hash_keys = keys.clone(),

@@ -91,19 +91,19 @@ impl Space {
     }
 }
 
-/// The index. Two hashes and one comparison a look-up.
+/// The index, to places of credentials. Two hashes and one comparison a look-up.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    spaces: FoldMap<Space, FoldMap<Box<[u8]>, Id>>,
+    spaces: FoldMap<Space, FoldMap<Box<[u8]>, u32>>,
 }
 
 impl Index {
     #[inline]
-    pub(crate) fn get(&self, space: Space, key: &[u8]) -> Option<Id> {
+    pub(crate) fn get(&self, space: Space, key: &[u8]) -> Option<u32> {
         self.spaces.get(&space)?.get(key).copied()
     }
 
-    pub(crate) fn insert(&mut self, space: Space, key: &[u8], credential: Id) {
+    pub(crate) fn insert(&mut self, space: Space, key: &[u8], credential: u32) {
         self.spaces.entry(space).or_default().insert(key.into(), credential);
     }
 

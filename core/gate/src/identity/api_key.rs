@@ -1,6 +1,6 @@
 //! API keys: their forms, their keyed hash, and how the credential behind one is found.
 
-use crate::callers::{Callers, CredentialEntry, Space};
+use crate::callers::{Callers, CredentialRow, Space};
 use crate::spec::{ApiKeyHash, ApiKeyLookup, CredentialKind, HashKey, Id};
 use penstock_http::Code;
 
@@ -113,30 +113,30 @@ pub(crate) fn fits(callers: &Callers, stored: &ApiKeyHash, text: &[u8]) -> bool 
         .is_some_and(|key| blake3::keyed_hash(&key.key, text) == blake3::Hash::from_bytes(stored.hash))
 }
 
-/// The credential behind a key. A generated key costs one keyed hash, any other one for each hash key.
-pub(crate) fn find<'c>(callers: &'c Callers, tenant: Id, text: &[u8]) -> Result<&'c CredentialEntry, Code> {
+/// The credential behind a key. One that was found good since the callers changed last costs one short hash; else a
+/// generated key costs one keyed hash (BLAKE3), any other one for each hash key.
+pub(crate) fn find<'c>(callers: &'c Callers, tenant: Id, text: &[u8]) -> Result<&'c CredentialRow, Code> {
     if text.len() < KEY_BYTES_MIN || text.len() > KEY_BYTES_MAX {
         return Err(Code::InvalidCredential);
     }
-    if let Some(entry) = key_id(text).and_then(|id| callers.find(Space::api_key_id(tenant), id)) {
-        let good = match &entry.credential.kind {
-            CredentialKind::ApiKey(stored) => fits(callers, stored, text),
-            _ => false,
-        };
-        return if good { Ok(entry) } else { Err(Code::InvalidCredential) };
+    let search = || search(callers, tenant, text).ok_or(Code::InvalidCredential);
+    callers.find_api_key(tenant, text, search)?.ok_or(Code::InvalidCredential)
+}
+
+/// The place of the credential behind a key, by the key's own hash.
+fn search(callers: &Callers, tenant: Id, text: &[u8]) -> Option<u32> {
+    let stored = |place: u32| match &callers.credential_at(place)?.credential.kind {
+        CredentialKind::ApiKey(stored) => Some(stored),
+        _ => None,
+    };
+    if let Some(place) = key_id(text).and_then(|id| callers.place(Space::api_key_id(tenant), id)) {
+        return stored(place).is_some_and(|stored| fits(callers, stored, text)).then_some(place);
     }
     // The hash is keyed: who does not know the key learns nothing from how long the look-up takes.
-    callers
-        .hash_keys()
-        .iter()
-        .find_map(|key| {
-            let hash = keyed_hash(key, text);
-            callers.find(Space::api_key_hash(tenant), &hash).filter(|entry| match &entry.credential.kind {
-                CredentialKind::ApiKey(stored) => stored.key_id == key.id,
-                _ => false,
-            })
-        })
-        .ok_or(Code::InvalidCredential)
+    callers.hash_keys().iter().find_map(|key| {
+        let place = callers.place(Space::api_key_hash(tenant), &keyed_hash(key, text))?;
+        stored(place).is_some_and(|stored| stored.key_id == key.id).then_some(place)
+    })
 }
 
 #[cfg(test)]

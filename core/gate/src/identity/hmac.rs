@@ -18,7 +18,7 @@
 //! A date more than [`WINDOW_S`] away from now refuses; within the window a signature counts once on the node.
 
 use super::replay::{ReplayTable, Seen};
-use crate::callers::{Callers, CredentialEntry, Space};
+use crate::callers::{Callers, CredentialRow, Space};
 use crate::request::Request;
 use crate::router::Once;
 use crate::spec::{CredentialKind, Id};
@@ -130,7 +130,7 @@ pub(crate) fn find<'c>(
     tenant: Id,
     request: &Request<'_>,
     text: &[u8],
-) -> Result<(&'c CredentialEntry, Option<[u8; SHA256_BYTES]>), Code> {
+) -> Result<(&'c CredentialRow, Option<[u8; SHA256_BYTES]>), Code> {
     let given = parameters(text).ok_or(Code::InvalidCredential)?;
     let date = number(given.date).ok_or(Code::InvalidCredential)?;
     let signature = decode(given.signature).ok_or(Code::InvalidCredential)?;

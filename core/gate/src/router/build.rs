@@ -400,7 +400,7 @@ impl Builder<'_> {
                 _ => None,
             })
             .collect();
-        Router {
+        let mut router = Router {
             hosts: HostTable::new(&roots),
             has_aliases: candidates.iter().any(|candidate| candidate.alias),
             trie,
@@ -409,7 +409,10 @@ impl Builder<'_> {
             selectors,
             host_selectors,
             methods: self.methods,
-        }
+            only: None,
+        };
+        router.only = router.find_only();
+        router
     }
 }
 

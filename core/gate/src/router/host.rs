@@ -66,6 +66,8 @@ impl HostPattern {
 #[derive(Debug, Default)]
 pub(crate) struct HostTable {
     names: BytesTable,
+    /// There are names, exact ones or wildcards.
+    named: bool,
     wildcards: bool,
     any: Option<u32>,
 }
@@ -82,10 +84,22 @@ impl HostTable {
             })
             .collect();
         Self {
+            named: !keys.is_empty(),
             wildcards: keys.iter().any(|key| key.0 == WILDCARD),
             names: BytesTable::new(keys.into_iter()),
             any: roots.iter().find(|(pattern, _)| *pattern == HostPattern::Any).map(|(_, root)| *root),
         }
+    }
+
+    /// Whether it matters which host is asked for.
+    pub(crate) fn tells_hosts_apart(&self) -> bool {
+        self.named
+    }
+
+    /// The one root of a table that tells no hosts apart.
+    #[inline]
+    pub(crate) fn any(&self) -> Option<u32> {
+        self.any
     }
 
     /// Roots that are for this host, the most specific first. `host` is in lower case and without port.

@@ -419,6 +419,42 @@ fn captures_are_ranges_of_the_path() {
 }
 
 #[test]
+fn a_table_with_one_way_gives_what_a_walk_would() {
+    let only = |matches: Match| build(&[service()], &[route(1, matches)]).0;
+    let router = only(quick(&[], "/*", &[]));
+    assert!(router.only.is_some() && !router.looks_at_hosts());
+    for path in ["/", "/a", "/a/b%20c", "/a/"] {
+        let Found::Route(matched) = look_up(&router, &get("any.host", path)) else { panic!("{path}") };
+        let captures: Vec<&str> = matched
+            .captures
+            .as_slice()
+            .iter()
+            .map(|range| &path[usize::from(range.start)..usize::from(range.end)])
+            .collect();
+        assert_eq!((matched.route, matched.strip, captures), (0, 0, vec![&path[1..]]), "{path}");
+    }
+    let router = only(quick(&[], "/*", &["POST", "PURGE"]));
+    let Found::MethodNotAllowed(allowed) = look_up(&router, &get("", "/a")) else {
+        panic!("GET is not listed")
+    };
+    assert_eq!(router.method_names(allowed).collect::<Vec<_>>(), ["POST", "PURGE"]);
+    for matches in [
+        quick(&["a.example"], "/*", &[]),
+        quick(&["*.example"], "/*", &[]),
+        quick(&[], "/a/*", &[]),
+        quick(&[], "/{a}", &[]),
+        Match {
+            query: vec![ValueMatch { name: "a".into(), test: ValueTest::Present }],
+            ..quick(&[], "/*", &[])
+        },
+    ] {
+        assert!(only(matches.clone()).only.is_none(), "{matches:?}");
+    }
+    let two = [route(1, quick(&[], "/*", &[])), route(2, quick(&[], "/a", &[]))];
+    assert!(build(&[service()], &two).0.only.is_none());
+}
+
+#[test]
 fn equal_rank_is_a_conflict_only_where_both_can_match() {
     let header = |name: &str, value: Option<&str>| ValueMatch {
         name: name.into(),

@@ -29,11 +29,20 @@ pub(crate) struct Captures {
 impl Captures {
     pub(crate) const NONE: Self = Self { ranges: [Capture { start: 0, end: 0 }; CAPTURES_MAX], count: 0 };
 
+    /// What a template `/*` matched: all from a byte on.
+    #[inline]
+    pub(crate) fn tail(start: usize, end: usize) -> Self {
+        let mut captures = Self::NONE;
+        captures.push(start, end);
+        captures
+    }
+
     /// The ranges.
     pub(crate) fn as_slice(&self) -> &[Capture] {
         &self.ranges[..usize::from(self.count)]
     }
 
+    #[inline]
     fn push(&mut self, start: usize, end: usize) {
         // Templates of more captures are refused when they are read, targets over 16 KiB by the parser.
         self.ranges[usize::from(self.count)] = Capture { start: start as u16, end: end as u16 };
@@ -52,6 +61,14 @@ pub(crate) struct Run {
     pub(crate) end: u32,
 }
 
+impl Run {
+    /// Whether there is none.
+    #[inline]
+    pub(crate) fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Node {
     parameter: u32,
@@ -65,6 +82,15 @@ struct Node {
 pub(crate) struct Trie {
     nodes: Vec<Node>,
     literals: BytesTable,
+}
+
+impl Trie {
+    /// The candidates of a root from which every path leads to its tail: of one that has nothing else.
+    pub(crate) fn only_tail(&self, root: u32) -> Option<Run> {
+        let node = self.nodes.get(root as usize)?;
+        let bare = !node.has_literals && node.parameter == NONE && !node.tail.is_empty();
+        bare.then_some(node.tail)
+    }
 }
 
 #[derive(Default)]
@@ -153,6 +179,9 @@ impl<F: FnMut(Run) -> Option<u32>> Walk<'_, F> {
         if from > self.path.len() {
             return self.take(node.leaf).or_else(|| self.take_tail(node.tail, self.path.len()));
         }
+        if !node.has_literals && node.parameter == NONE {
+            return self.take_tail(node.tail, from);
+        }
         let rest = &self.path[from..];
         let length = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
         let next = from + length + 1;
@@ -174,7 +203,7 @@ impl<F: FnMut(Run) -> Option<u32>> Walk<'_, F> {
 
     #[inline]
     fn take(&mut self, run: Run) -> Option<u32> {
-        if run.start == run.end { None } else { (self.accept)(run) }
+        if run.is_empty() { None } else { (self.accept)(run) }
     }
 
     fn take_tail(&mut self, run: Run, from: usize) -> Option<u32> {

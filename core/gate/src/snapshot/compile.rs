@@ -32,7 +32,7 @@ pub fn compile(spec: Spec) -> Result<Snapshot, Vec<SpecError>> {
     let templates = templates(&spec, &mut errors);
     let router = Router::build(&spec.services, &spec.routes, &templates, &mut errors);
     let mut context = Context::new(&spec, &mut owners, &mut errors);
-    let routes: Vec<_> = spec
+    let mut routes: Vec<_> = spec
         .routes
         .iter()
         .zip(&templates)
@@ -43,6 +43,10 @@ pub fn compile(spec: Spec) -> Result<Snapshot, Vec<SpecError>> {
         errors.sort_by(|a, b| (a.place, &a.field).cmp(&(b.place, &b.field)));
         return Err(errors);
     }
+    let path_policy = routes.iter().fold(Default::default(), |all, route| union(all, route.path_policy));
+    for route in &mut routes {
+        route.narrows_paths = route.path_policy != path_policy;
+    }
     Ok(Snapshot {
         revision: spec.revision,
         trusted_proxies: spec.trusted_proxies,
@@ -50,7 +54,7 @@ pub fn compile(spec: Spec) -> Result<Snapshot, Vec<SpecError>> {
         listeners: spec.listeners.into_iter().map(listener).collect(),
         issuers,
         upstreams: spec.upstreams,
-        path_policy: routes.iter().fold(Default::default(), |all, route| union(all, route.path_policy)),
+        path_policy,
         routes,
         router,
         plans,

@@ -147,6 +147,7 @@ impl<'s> Context<'s> {
             tenant_uid: at.tenant.uid,
             service_uid: at.service.uid,
             path_policy: route.path_policy,
+            narrows_paths: false, // known when all routes are
             rewrite,
             request_fields,
             response_fields,

@@ -5,13 +5,21 @@ import re
 
 # Where code belongs: the first pattern that is found in the source file's path, else in the function's name.
 PARTS = [
-    ("http", r"core/http/|penstock_http|httparse|memchr"),
-    ("gate", r"core/gate/|penstock_gate|blake3|siphasher|foldhash"),
-    ("limits", r"core/limits/|penstock_limits"),
+    ("write heads", r"core/http/src/write|http::write"),
+    ("frame bodies", r"core/http/src/(body|chunk|trailer)|http::(body|chunk|trailer)"),
+    ("parse heads", r"core/http/|penstock_http|httparse|memchr"),
+    ("route", r"core/gate/src/router|gate::router"),
+    ("key", r"core/gate/src/(callers|identity)|gate::(callers|identity)|blake3|siphasher"),
+    ("limits", r"core/limits/|core/gate/src/limits|penstock_limits|gate::limits"),
+    ("gate: order of stages, ids, fields to add", r"core/gate/|penstock_gate|foldhash"),
     ("balance", r"core/balance/|penstock_balance"),
-    ("record", r"logring/|penstock_ring|penstock_analytics|rkyv|crc32c"),
-    ("tls", r"dataplane/src/tls|dataplane::tls|rustls|aws.lc"),
-    ("data plane", r"proxy/|penstock"),
+    ("drain and views", r"logring/analytics/|logring/ring/src/(reader|cursor)|penstock_analytics|ring::reader"),
+    ("record", r"logring/|penstock_ring|rkyv|crc32c|dataplane/src/(record|call)|dataplane::(record|call)"),
+    ("TLS", r"dataplane/src/tls|dataplane::tls|rustls|aws.lc"),
+    ("deadlines", r"dataplane/src/deadline|dataplane::deadline"),
+    ("pool of upstream connections", r"dataplane/src/upstream|dataplane::upstream"),
+    ("read and send", r"dataplane/src/(port|stream|half|buf)|dataplane::(port|stream|half|buf)"),
+    ("order of an exchange", r"proxy/|penstock"),
     ("runtime", r"monoio|io.uring|/mio-|mio::"),
 ]
 ALLOCATES = re.compile(r"(mi_(heap_|theap_)?(m|c|z|re)alloc\w*|malloc|calloc|realloc|posix_memalign|aligned_alloc|memalign)$")

@@ -1,6 +1,9 @@
 //! Nanoseconds per operation of the codec on typical messages: `cargo bench -p penstock-http`.
 //!
 //! Each figure is the best of several rounds, which on a shared machine tells most about the code itself.
+//!
+//! With `exchange small N` or `exchange browser N` behind `--` it only serves N exchanges, for counts of instructions:
+//! `valgrind --tool=callgrind --toggle-collect='codec::exchange*' TARGET/dist/deps/codec-HASH exchange small 10000`.
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![allow(clippy::unwrap_used)]
 
@@ -21,6 +24,26 @@ const REQUEST: &[u8] = b"GET /v1/orders/8412?expand=lines HTTP/1.1\r\nHost: api.
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nServer: upstream/1.0\r\nDate: Tue, 24 Nov 2026 08:00:00 GMT\r\n\
     Content-Type: application/json; charset=utf-8\r\nContent-Length: 128\r\nCache-Control: private, max-age=0\r\n\
     ETag: \"5f3c1a2b\"\r\nVary: Accept-Encoding\r\nX-Request-Id: 01J9ZK3V7N8Q2R4T6W8Y0A1B2C\r\n\r\n";
+
+/// What an exchange costs a gateway that adds little: the heads of `exchange small`.
+const API_REQUEST: &[u8] =
+    b"GET /v1/orders/8412 HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: wrk/4.2\r\n\
+    Accept: */*\r\nX-Trace: a1b2c3d4\r\nx-api-key: pk_live_0123456789abcdefghijklmnopqrstuv\r\n\r\n";
+
+/// The heads of `exchange browser`: 14 fields, about 800 bytes.
+const BROWSER_REQUEST: &[u8] = b"GET /v1/orders/8412?expand=lines HTTP/1.1\r\nHost: api.example.com\r\n\
+    Connection: keep-alive\r\nsec-ch-ua-platform: \"Linux\"\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) \
+    AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36\r\nAccept: application/json, text/plain, */*\r\n\
+    sec-ch-ua: \"Chromium\";v=\"142\", \"Google Chrome\";v=\"142\", \"Not_A Brand\";v=\"99\"\r\nsec-ch-ua-mobile: ?0\r\n\
+    Origin: https://shop.example.com\r\nSec-Fetch-Site: same-site\r\nSec-Fetch-Mode: cors\r\n\
+    Referer: https://shop.example.com/account/orders\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\
+    Accept-Language: en-GB,en;q=0.9,de;q=0.8\r\nCookie: session=8c1f0e5b7a9d42c6b3f1; theme=dark; consent=all; \
+    cart=01J9ZK3V7N8Q2R4T6W8Y0A1B2C; _ga=GA1.1.1234567890.1760000000\r\n\r\n";
+
+const API_RESPONSE: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Length: 128\r\nContent-Type: application/json\r\n\r\n\
+    ................................................................\
+    ................................................................";
 
 const SMALL_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -61,7 +84,70 @@ fn write_response(head: &ResponseHead, buf: &[u8], out: &mut Vec<u8>) {
     write::end(out);
 }
 
+/// What is reused from one exchange to the next.
+#[derive(Default)]
+struct Scratch {
+    request: RequestHead,
+    response: ResponseHead,
+    request_body: BodyReader,
+    response_body: BodyReader,
+    path: Vec<u8>,
+    out: Vec<u8>,
+}
+
+/// The codec's part of one proxied request, in the order and with the calls of the data plane.
+#[inline(never)]
+fn exchange(scratch: &mut Scratch, limits: &HeadLimits, request: &[u8], response: &[u8]) {
+    let Scratch { request: head, response: answer, request_body, response_body, path, out } = scratch;
+    assert!(head.parse(request, limits) == Ok(Parsed::Complete));
+    request_body.begin_request(head.framing);
+    assert!(request_body.relay(&[]).unwrap().then == Then::End);
+    let path = path::normalise(head.path.of(request), &PathPolicy::default(), path).unwrap();
+    out.clear();
+    out.extend_from_slice(head.method_text.of(request));
+    out.push(b' ');
+    out.extend_from_slice(path);
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    write::copy_fields(out, request, &head.fields, FieldSet::FORWARDING.with(FieldId::XApiKey));
+    out.extend_from_slice(black_box(b"X-Forwarded-For: 192.0.2.17\r\nX-Forwarded-Proto: https\r\n"));
+    write::request_framing(out, head.framing);
+    write::end(out);
+    black_box(&out);
+    assert!(answer.parse(response, limits, head.method) == Ok(Parsed::Complete));
+    out.clear();
+    write::status_line(out, answer.status);
+    write::copy_fields(out, response, &answer.fields, FieldSet::of(&[FieldId::XRequestId]));
+    write::response_framing(out, answer.framing, answer.content_length);
+    out.extend_from_slice(black_box(b"X-Request-Id: 01J9ZK3V7N8Q2R4T6W8Y0A1B2C\r\n"));
+    write::connection(out, head.keep_alive, head.version);
+    write::end(out);
+    black_box(&out);
+    response_body.begin_response(answer.framing);
+    let relay = response_body.relay(&response[answer.head_len..]).unwrap();
+    assert!(relay.then == Then::End && relay.content == 128);
+}
+
+/// Serves exchanges and nothing else.
+fn serve(kind: &str, times: u32) {
+    let request = match kind {
+        "small" => API_REQUEST,
+        "browser" => BROWSER_REQUEST,
+        _ => panic!("`exchange small N` or `exchange browser N`"),
+    };
+    let mut scratch = Scratch { out: Vec::with_capacity(4096), ..Scratch::default() };
+    for _ in 0..times {
+        exchange(&mut scratch, &HeadLimits::default(), black_box(request), black_box(API_RESPONSE));
+    }
+    println!("{times} exchanges, heads of {} and {} bytes", request.len(), API_RESPONSE.len() - 128);
+}
+
 fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [_, kind, times] = words.iter().map(String::as_str).collect::<Vec<_>>()[..]
+        && words[0] == "exchange"
+    {
+        return serve(kind, times.parse().unwrap());
+    }
     let limits = HeadLimits::default();
     let policy = PathPolicy::default();
     let mut request = RequestHead::new();

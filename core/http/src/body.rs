@@ -198,10 +198,23 @@ impl BodyReader {
     ///
     /// # Errors
     /// As [`ChunkScanner::step`].
+    #[inline]
     pub fn relay(&mut self, input: &[u8]) -> Result<Relay, Refusal> {
+        let (len, then) = match self.framing {
+            BodyFraming::None | BodyFraming::Length(_) => {
+                let len = self.length.step(input).len;
+                (len, if self.length.remaining() == 0 { Then::End } else { Then::NeedMore })
+            }
+            BodyFraming::UntilClose => (input.len(), Then::NeedMore),
+            BodyFraming::Chunked => return self.relay_chunks(input),
+        };
+        Ok(Relay { forward: len, content: len, skip: 0, then })
+    }
+
+    fn relay_chunks(&mut self, input: &[u8]) -> Result<Relay, Refusal> {
         let mut relay = Relay::default();
         loop {
-            let step = self.step(&input[relay.forward..])?;
+            let step = self.chunks.step(&input[relay.forward..])?;
             match step.kind {
                 Kind::Data => {
                     relay.forward += step.len;

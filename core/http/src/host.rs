@@ -121,30 +121,31 @@ const IN_LABEL: [bool; 256] = {
 /// Checks the labels up to a colon or the end and returns where the name ends.
 #[inline]
 fn check_name(text: &[u8]) -> Result<usize, HostFault> {
-    let mut label = 0;
-    let mut end = text.len();
-    for (index, &b) in text.iter().enumerate() {
-        if IN_LABEL[usize::from(b)] {
-            label += 1;
-            if label > LABEL_BYTES_MAX {
-                return Err(HostFault::TooLong);
-            }
+    let mut label_start = 0;
+    let mut at = 0;
+    let end = loop {
+        let stop = text.get(at);
+        if let Some(&b) = stop
+            && IN_LABEL[usize::from(b)]
+        {
+            at += 1;
             continue;
         }
-        match b {
-            b'.' if label > 0 => label = 0,
-            b'.' => return Err(HostFault::EmptyLabel),
-            b':' => {
-                end = index;
-                break;
-            }
-            _ => return Err(HostFault::BadByte),
+        if at - label_start > LABEL_BYTES_MAX {
+            return Err(HostFault::TooLong);
         }
-    }
+        match stop {
+            None | Some(b':') => break at,
+            Some(b'.') if at > label_start => at += 1,
+            Some(b'.') => return Err(HostFault::EmptyLabel),
+            Some(_) => return Err(HostFault::BadByte),
+        }
+        label_start = at;
+    };
     match end {
         0 => Err(HostFault::Empty),
         // a trailing dot may stand beyond the limit
-        _ if end > HOST_BYTES_MAX + usize::from(label == 0) => Err(HostFault::TooLong),
+        _ if end > HOST_BYTES_MAX + usize::from(label_start == end) => Err(HostFault::TooLong),
         _ => Ok(end),
     }
 }

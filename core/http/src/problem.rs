@@ -167,7 +167,9 @@ fn escape(b: u8, sink: &mut impl FnMut(&[u8])) {
 }
 
 fn number(value: u64, sink: &mut impl FnMut(&[u8])) {
-    sink(write::digits(value, &mut [0; write::DIGITS_MAX]));
+    let mut room = [0; write::DIGITS_MAX];
+    let start = write::digits(value, &mut room);
+    sink(&room[start..]);
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! gives it the target to use, the fields to leave out and the date.
 
 use crate::field::{FieldId, FieldSet};
-use crate::head::{FieldTable, Version};
+use crate::head::{Field, FieldTable, Version};
 use crate::request::{Framing, is_target_byte};
 use crate::response::BodyFraming;
 use crate::scan::is_token_byte;
@@ -107,11 +107,12 @@ fn is_target(text: &[u8]) -> bool {
 /// Writes `HTTP/1.1 200 OK CRLF` with the registered phrase of the status. Responses are written as HTTP/1.1 also to
 /// HTTP/1.0 clients (RFC 9110 section 6.2).
 pub fn status_line(out: &mut Vec<u8>, status: u16) {
+    if let Some(line) = registered_line(status) {
+        return out.extend_from_slice(line.as_bytes());
+    }
     out.extend_from_slice(b"HTTP/1.1 ");
     decimal(out, u64::from(status));
-    out.push(b' ');
-    out.extend_from_slice(reason_phrase(status).as_bytes());
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(b" \r\n");
 }
 
 /// Writes one field line.
@@ -129,18 +130,16 @@ pub fn field(out: &mut Vec<u8>, name: FieldName<'_>, value: FieldValue<'_>) {
 pub fn copy_fields(out: &mut Vec<u8>, buf: &[u8], fields: &FieldTable, drop: FieldSet) {
     const ALWAYS: FieldSet = FieldSet::HOP_BY_HOP.with(FieldId::ContentLength);
     let drop = drop.union(ALWAYS);
-    let mut run: Option<usize> = None;
-    let mut copy = |from: usize, to: usize| out.extend_from_slice(buf.get(from..to).unwrap_or_default());
-    for field in fields.as_slice() {
-        let start = usize::from(field.name.start);
-        if !field.dropped && !drop.contains(field.id) {
-            run.get_or_insert(start);
-        } else if let Some(from) = run.take() {
-            copy(from, start);
+    let stays = |field: &&Field| !field.dropped && !drop.contains(field.id);
+    let mut rest = fields.as_slice().iter();
+    while let Some(first) = rest.find(stays) {
+        let from = usize::from(first.name.start);
+        let to = rest
+            .find(|field| !stays(field))
+            .map_or(fields.lines_end(), |field| usize::from(field.name.start));
+        if let Some(run) = buf.get(from..to) {
+            out.extend_from_slice(run);
         }
-    }
-    if let Some(from) = run {
-        copy(from, fields.lines_end());
     }
 }
 
@@ -173,9 +172,13 @@ const CHUNKED_LINE: &[u8] = b"Transfer-Encoding: chunked\r\n";
 
 /// Writes `Content-Length: n`.
 pub fn content_length(out: &mut Vec<u8>, length: u64) {
-    out.extend_from_slice(b"Content-Length: ");
-    decimal(out, length);
-    out.extend_from_slice(b"\r\n");
+    const NAME: &[u8; 16] = b"Content-Length: ";
+    // put together from the end, for one copy
+    let mut line = *b"Content-Length: 00000000000000000000\r\n";
+    let digits_end = line.len() - 2;
+    let start = digits(length, &mut line[..digits_end]) - NAME.len();
+    line[start..start + NAME.len()].copy_from_slice(NAME);
+    out.extend_from_slice(&line[start..]);
 }
 
 /// Writes what has to be said about the life of the connection: `close` where it ends, `keep-alive` where an HTTP/1.0
@@ -205,79 +208,98 @@ pub(crate) const DIGITS_MAX: usize = 20;
 
 /// Writes a number in decimal digits.
 pub fn decimal(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(digits(number, &mut [0; DIGITS_MAX]));
+    let mut room = [0; DIGITS_MAX];
+    let start = digits(number, &mut room);
+    out.extend_from_slice(&room[start..]);
 }
 
-/// The decimal digits of a number, at the end of the given room.
-pub(crate) fn digits(number: u64, room: &mut [u8; DIGITS_MAX]) -> &[u8] {
-    let mut start = DIGITS_MAX;
+/// Puts the decimal digits of a number at the end of the given room, which has [`DIGITS_MAX`] bytes or more; tells
+/// where they start.
+pub(crate) fn digits(number: u64, room: &mut [u8]) -> usize {
+    let mut start = room.len();
     let mut rest = number;
     loop {
         start -= 1;
         room[start] = b'0' + (rest % 10) as u8;
         rest /= 10;
         if rest == 0 {
-            return &room[start..];
+            return start;
         }
     }
 }
 
-/// The registered phrase of a status; empty for one that is not registered.
-pub const fn reason_phrase(status: u16) -> &'static str {
-    match status {
-        100 => "Continue",
-        101 => "Switching Protocols",
-        103 => "Early Hints",
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        203 => "Non-Authoritative Information",
-        204 => "No Content",
-        205 => "Reset Content",
-        206 => "Partial Content",
-        207 => "Multi-Status",
-        300 => "Multiple Choices",
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
-        304 => "Not Modified",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        402 => "Payment Required",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        406 => "Not Acceptable",
-        407 => "Proxy Authentication Required",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        410 => "Gone",
-        411 => "Length Required",
-        412 => "Precondition Failed",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        415 => "Unsupported Media Type",
-        416 => "Range Not Satisfiable",
-        417 => "Expectation Failed",
-        421 => "Misdirected Request",
-        422 => "Unprocessable Content",
-        425 => "Too Early",
-        426 => "Upgrade Required",
-        428 => "Precondition Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        451 => "Unavailable For Legal Reasons",
-        499 => "Client Closed Request",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        507 => "Insufficient Storage",
-        511 => "Network Authentication Required",
-        _ => "",
-    }
+macro_rules! phrases {
+    ($($status:literal = $phrase:literal;)+) => {
+        /// The registered phrase of a status; empty for one that is not registered.
+        pub const fn reason_phrase(status: u16) -> &'static str {
+            match status {
+                $($status => $phrase,)+
+                _ => "",
+            }
+        }
+
+        /// The status line of a registered status.
+        const fn registered_line(status: u16) -> Option<&'static str> {
+            match status {
+                $($status => Some(concat!("HTTP/1.1 ", $status, " ", $phrase, "\r\n")),)+
+                _ => None,
+            }
+        }
+    };
+}
+
+phrases! {
+    100 = "Continue";
+    101 = "Switching Protocols";
+    103 = "Early Hints";
+    200 = "OK";
+    201 = "Created";
+    202 = "Accepted";
+    203 = "Non-Authoritative Information";
+    204 = "No Content";
+    205 = "Reset Content";
+    206 = "Partial Content";
+    207 = "Multi-Status";
+    300 = "Multiple Choices";
+    301 = "Moved Permanently";
+    302 = "Found";
+    303 = "See Other";
+    304 = "Not Modified";
+    307 = "Temporary Redirect";
+    308 = "Permanent Redirect";
+    400 = "Bad Request";
+    401 = "Unauthorized";
+    402 = "Payment Required";
+    403 = "Forbidden";
+    404 = "Not Found";
+    405 = "Method Not Allowed";
+    406 = "Not Acceptable";
+    407 = "Proxy Authentication Required";
+    408 = "Request Timeout";
+    409 = "Conflict";
+    410 = "Gone";
+    411 = "Length Required";
+    412 = "Precondition Failed";
+    413 = "Content Too Large";
+    414 = "URI Too Long";
+    415 = "Unsupported Media Type";
+    416 = "Range Not Satisfiable";
+    417 = "Expectation Failed";
+    421 = "Misdirected Request";
+    422 = "Unprocessable Content";
+    425 = "Too Early";
+    426 = "Upgrade Required";
+    428 = "Precondition Required";
+    429 = "Too Many Requests";
+    431 = "Request Header Fields Too Large";
+    451 = "Unavailable For Legal Reasons";
+    499 = "Client Closed Request";
+    500 = "Internal Server Error";
+    501 = "Not Implemented";
+    502 = "Bad Gateway";
+    503 = "Service Unavailable";
+    504 = "Gateway Timeout";
+    505 = "HTTP Version Not Supported";
+    507 = "Insufficient Storage";
+    511 = "Network Authentication Required";
 }

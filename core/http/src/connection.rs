@@ -26,7 +26,15 @@ pub(crate) struct Options {
 ///
 /// Costs nothing without the field, a few comparisons for `keep-alive`, and at most [`CONNECTION_OPTIONS_MAX`] walks
 /// over the table.
+#[inline]
 pub(crate) fn resolve(buf: &[u8], fields: &mut FieldTable) -> Result<Options, Refusal> {
+    if !fields.has(FieldId::Connection) {
+        return Ok(Options::default());
+    }
+    read_options(buf, fields)
+}
+
+fn read_options(buf: &[u8], fields: &mut FieldTable) -> Result<Options, Refusal> {
     let mut options = Options::default();
     let Some(first) = fields.get(FieldId::Connection) else { return Ok(options) };
     // the case of nearly every call

@@ -2,6 +2,8 @@
 //!
 //! Knows names only: no values, no messages, no version of HTTP.
 
+use crate::word;
+
 macro_rules! fields {
     ($($variant:ident = $name:literal;)+) => {
         /// A field name the gateway knows by id; every other name is [`FieldId::Other`].
@@ -156,6 +158,30 @@ impl FieldId {
         }
     }
 
+    /// The length and the id of the name that stands before the first colon of a text, or of the whole text if it has
+    /// no colon.
+    ///
+    /// As [`FieldId::lookup`], but the comparison may read beyond the name, and so takes words without a loop.
+    #[inline(never)]
+    pub(crate) fn lookup_line(text: &[u8]) -> (usize, FieldId) {
+        let Some(start) = text.first_chunk::<SPELLING_BLOCK>() else { return lookup_any_line(text) };
+        let start = u128::from_le_bytes(*start);
+        let (low, high) = (word::colon(start as u64), word::colon((start >> 64) as u64));
+        let len = if low != 0 {
+            word::lane(low)
+        } else if high != 0 {
+            8 | word::lane(high)
+        } else {
+            return lookup_any_line(text);
+        };
+        // of an empty name any byte will do, as no name has its length
+        let last = text[(len + SPELLING_BLOCK - 1) % SPELLING_BLOCK];
+        let id = SLOTS[slot(len, text[0], text[len * 3 / 4], last, SEED)];
+        let spelling = &SPELLINGS[id as usize];
+        let same = usize::from(spelling.len) == len && (start ^ spelling.start) & spelling.start_mask == 0;
+        (len, if same { id } else { FieldId::Other })
+    }
+
     /// Whether a name is one that only the gateway or its framing may set, spelled with `_` for `-`.
     ///
     /// CGI-like upstreams see no difference between `X_Forwarded_For` and `X-Forwarded-For`, so such a field would
@@ -174,6 +200,13 @@ impl FieldId {
     pub const fn all() -> &'static [FieldId] {
         IDS
     }
+}
+
+/// [`FieldId::lookup_line`] for names of more than [`SPELLING_BLOCK`] bytes and for texts that are short.
+#[inline(never)]
+fn lookup_any_line(text: &[u8]) -> (usize, FieldId) {
+    let len = word::find(text, word::colon);
+    (len, FieldId::lookup(&text[..len]))
 }
 
 fn imitates(name: &[u8]) -> bool {
@@ -217,6 +250,42 @@ fn folded(bytes: [u8; 8]) -> u64 {
     word | capital >> 2
 }
 
+/// Bytes of a name that are compared at once where a line is at hand.
+const SPELLING_BLOCK: usize = 16;
+
+/// The start of a name, made for comparison with bytes that may hold more than the name.
+struct Spelling {
+    len: u8,
+    start: u128,
+    /// The bits that count: none behind the name, and of letters all but the one that tells their case.
+    start_mask: u128,
+}
+
+impl Spelling {
+    const fn of(name: &[u8]) -> Spelling {
+        assert!(name.len() <= u8::MAX as usize);
+        let mut spelling = Spelling { len: name.len() as u8, start: 0, start_mask: 0 };
+        let mut index = 0;
+        while index < name.len() && index < SPELLING_BLOCK {
+            let counts: u8 = if name[index].is_ascii_alphabetic() { !0x20 } else { !0 };
+            spelling.start |= (name[index] as u128) << (index * 8);
+            spelling.start_mask |= (counts as u128) << (index * 8);
+            index += 1;
+        }
+        spelling
+    }
+}
+
+static SPELLINGS: [Spelling; FieldId::COUNT] = {
+    let mut table = [const { Spelling::of(b"") }; FieldId::COUNT];
+    let mut index = 0;
+    while index < NAMES.len() {
+        table[index] = Spelling::of(NAMES[index].as_bytes());
+        index += 1;
+    }
+    table
+};
+
 const SLOT_BITS: u32 = 10;
 const SLOT_COUNT: usize = 1 << SLOT_BITS;
 
@@ -224,11 +293,11 @@ const SLOT_COUNT: usize = 1 << SLOT_BITS;
 /// small number must be tried.
 const SEED: u32 = 216;
 
-const SLOTS: [FieldId; SLOT_COUNT] = slots();
+static SLOTS: [FieldId; SLOT_COUNT] = slots();
 
-/// Folds length and three letters into a slot. `| 0x20` makes the letters' case fall away.
+/// Folds length and three letters into a slot. `0x20` makes the letters' case fall away.
 const fn slot(len: usize, first: u8, inner: u8, last: u8, seed: u32) -> usize {
-    let letters = ((first | 0x20) as u32) | ((inner | 0x20) as u32) << 8 | ((last | 0x20) as u32) << 16;
+    let letters = 0x20_2020 | first as u32 | (inner as u32) << 8 | (last as u32) << 16;
     let mixed = (letters ^ ((len as u32) << 24)).wrapping_mul(seed.wrapping_mul(0x9e37_79b1) | 1);
     (mixed >> (32 - SLOT_BITS)) as usize
 }
@@ -252,7 +321,8 @@ pub struct FieldSet([u64; 2]);
 
 const _: () = assert!(FieldId::COUNT <= 128);
 
-const fn word(id: FieldId) -> usize {
+/// Index of the word that holds an id's bit.
+const fn half(id: FieldId) -> usize {
     id as usize >> 6 & 1
 }
 
@@ -315,7 +385,7 @@ impl FieldSet {
     #[must_use]
     pub const fn with(self, id: FieldId) -> FieldSet {
         let mut words = self.0;
-        words[word(id)] |= bit(id);
+        words[half(id)] |= bit(id);
         FieldSet(words)
     }
 
@@ -323,7 +393,7 @@ impl FieldSet {
     #[must_use]
     pub const fn without(self, id: FieldId) -> FieldSet {
         let mut words = self.0;
-        words[word(id)] &= !bit(id);
+        words[half(id)] &= !bit(id);
         FieldSet(words)
     }
 
@@ -342,7 +412,18 @@ impl FieldSet {
     /// Whether the id is in the set.
     #[inline]
     pub const fn contains(self, id: FieldId) -> bool {
-        self.0[word(id)] & bit(id) != 0
+        // a choice and no index, so that the set stays in registers
+        let word = if half(id) == 0 { self.0[0] } else { self.0[1] };
+        word & bit(id) != 0
+    }
+
+    /// Puts an id into the set where it lies; false if it was there.
+    #[inline]
+    pub(crate) const fn insert(&mut self, id: FieldId) -> bool {
+        let word = &mut self.0[half(id)];
+        let is_new = *word & bit(id) == 0;
+        *word |= bit(id);
+        is_new
     }
 
     /// Whether the set is empty.

@@ -99,6 +99,13 @@ impl Span {
         Some(Span { start: u16::try_from(start).ok()?, len: u16::try_from(len).ok()? })
     }
 
+    /// The span of so many bytes in a buffer that is known to be no longer than a span reaches.
+    #[inline(always)]
+    pub(crate) fn within(start: usize, len: usize) -> Span {
+        debug_assert!(start + len <= usize::from(u16::MAX), "the buffer's length is checked");
+        Span { start: start as u16, len: len as u16 }
+    }
+
     /// The bytes of the span; empty when the buffer is shorter than the span (which is a fault of the caller).
     #[inline]
     pub fn of(self, buf: &[u8]) -> &[u8] {
@@ -281,19 +288,32 @@ impl FieldTable {
     /// Lines must follow one another without a gap, or [`crate::write::copy_fields`] would copy what lies between.
     #[inline]
     pub fn push(&mut self, name: Span, value: Span, id: FieldId, line_end: usize) -> Result<(), TableFull> {
-        let index = self.len();
-        let slot = self.fields.get_mut(index).ok_or(TableFull)?;
         let line_end = u16::try_from(line_end).map_err(|_| TableFull)?;
-        *slot = Field { name, value, id, dropped: false };
-        if self.present.contains(id) {
-            self.repeated = self.repeated.with(id);
-        } else {
-            self.present = self.present.with(id);
-            self.first[id as usize] = self.len;
-        }
-        self.len += 1;
+        *self.begin(name, id, false)? = value;
         self.lines_end = line_end;
         Ok(())
+    }
+
+    /// Adds a field whose line ends where the next one begins, or where [`FieldTable::end_lines`] will say. The place
+    /// of its value is to be filled in.
+    #[inline]
+    pub(crate) fn begin(&mut self, name: Span, id: FieldId, dropped: bool) -> Result<&mut Span, TableFull> {
+        let field = self.fields.get_mut(usize::from(self.len)).ok_or(TableFull)?;
+        (field.name, field.id, field.dropped) = (name, id, dropped);
+        if self.present.insert(id) {
+            self.first[id as usize] = self.len;
+        } else {
+            self.repeated.insert(id);
+        }
+        self.len += 1;
+        Ok(&mut field.value)
+    }
+
+    /// Tells the index after the CRLF of the last line, at most 65,535; stays 0 without a line.
+    #[inline]
+    pub(crate) fn end_lines(&mut self, index: usize) {
+        debug_assert!(index <= usize::from(u16::MAX), "a head is no longer than a span reaches");
+        self.lines_end = if self.is_empty() { 0 } else { index as u16 };
     }
 
     /// Writes a field as a line at the end of `buf` and adds it: the way in for HTTP/2 and for tests.

@@ -1,6 +1,6 @@
 //! HTTP messages and the strict HTTP/1.1 codec of the gateway: bytes in, events and refusals out.
 //!
-//! Heads are parsed by `httparse` into flat ranges over the read buffer ([`RequestHead`], [`ResponseHead`]), framed
+//! Heads are parsed in one pass into flat ranges over the read buffer ([`RequestHead`], [`ResponseHead`]), framed
 //! strictly after RFC 9112, and written in long runs ([`mod@write`]). Bodies are scanned in place ([`body`], [`chunk`]).
 //! Everything that two readers could understand in two ways is refused with a stable [`Code`].
 //!
@@ -41,6 +41,7 @@ pub mod request;
 pub mod response;
 mod scan;
 pub mod trailer;
+mod word;
 pub mod write;
 
 pub use body::{BodyReader, Kind, LengthBody, Relay, Step, Then};

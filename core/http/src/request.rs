@@ -9,8 +9,9 @@ use crate::field::FieldId;
 use crate::head::{FieldTable, HeadLimits, Parsed, Span, Upgrade, Version};
 use crate::host::Authority;
 use crate::method::Method;
-use crate::scan::{LineScan, Refusal, is_token_byte, needs_more, parse_fields, parse_length, refuse};
-use memchr::memchr;
+use crate::scan::{LineScan, Refusal, fill, is_token_byte, needs_more, parse_fields, parse_length, refuse};
+use crate::word;
+use core::ops::ControlFlow::{self, Break, Continue};
 
 /// Empty lines that may stand before a request line (RFC 9112 section 2.2).
 pub const EMPTY_LINES_MAX: usize = 2;
@@ -85,7 +86,8 @@ pub struct RequestHead {
     scan: Scan,
 }
 
-/// How far an incomplete head was read. No byte is looked at twice, however the head is cut.
+/// How far a head was read that was not taken whole. However it is cut, no byte is looked at twice for where the head
+/// ends; its field lines are read once more when they are all there.
 #[derive(Clone, Copy, Debug, Default)]
 enum Scan {
     #[default]
@@ -110,6 +112,9 @@ enum Scan {
         lines: LineScan,
     },
 }
+
+/// The next part of the head to read, or where the scan stands until more bytes come.
+type Step = ControlFlow<Scan, Scan>;
 
 impl RequestHead {
     /// A head with nothing in it.
@@ -143,13 +148,20 @@ impl RequestHead {
 
     /// Parses a head at the start of `buf`.
     ///
-    /// After [`Parsed::Partial`] call again with the same bytes and more behind them: only the new ones are read. A
-    /// head of 300 bytes costs about a quarter of a microsecond. The verdict does not depend on how the head was cut.
+    /// After [`Parsed::Partial`] call again with the same bytes and more behind them: only the new ones are read until
+    /// the head is there. A head of 350 bytes costs about 0.12 us. The verdict does not depend on how the head
+    /// was cut.
     ///
     /// # Errors
     /// A [`Refusal`] as soon as the prefix cannot become a head that is served. Answer it and close the connection.
     pub fn parse(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<Parsed, Refusal> {
         let limits = limits.clamped();
+        if let Scan::Fresh = self.scan {
+            self.clear();
+            if let Some(end) = self.take_whole(&buf[..buf.len().min(limits.head_bytes_max)], &limits) {
+                return self.finish(buf, end).map(|()| Parsed::Complete);
+            }
+        }
         let result = self.advance(buf, &limits);
         if !matches!(result, Ok(Parsed::Partial)) {
             self.scan = Scan::Fresh;
@@ -157,68 +169,89 @@ impl RequestHead {
         result
     }
 
+    #[inline(never)]
     fn advance(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<Parsed, Refusal> {
         let window = &buf[..buf.len().min(limits.head_bytes_max)];
+        let mut scan = self.scan;
         loop {
-            let step = match self.scan {
-                Scan::Fresh => {
-                    self.clear();
-                    self.scan = Scan::EmptyLines { pos: 0, seen: 0 };
-                    continue;
-                }
-                Scan::EmptyLines { pos, seen } => self.skip_empty_lines(window, pos, seen)?,
+            let step = match scan {
+                Scan::Fresh => Continue(Scan::EmptyLines { pos: 0, seen: 0 }),
+                Scan::EmptyLines { pos, seen } => skip_empty_lines(window, pos, seen)?,
                 Scan::Method { start, pos } => self.scan_method(window, start, pos)?,
                 Scan::Target { start, pos } => self.scan_target(window, start, pos, limits)?,
-                Scan::Version { start } => self.scan_version(window, start)?,
-                Scan::Fields { from, mut lines } => {
-                    let end = lines.advance(buf, limits)?;
-                    if let Some(end) = end {
-                        self.finish(buf, from, end, lines.lines())?;
-                        return Ok(Parsed::Complete);
+                Scan::Version { start } => match check_version_line(window, start)? {
+                    None => Break(scan),
+                    Some(version) => {
+                        self.version = version;
+                        let from = start + VERSION_LINE.len();
+                        Continue(Scan::Fields { from, lines: LineScan::from(from) })
                     }
-                    self.scan = Scan::Fields { from, lines };
-                    return Ok(Parsed::Partial);
-                }
-            };
-            if step == Parsed::Partial {
-                return needs_more(buf, limits);
-            }
-        }
-    }
-
-    fn skip_empty_lines(&mut self, buf: &[u8], mut pos: usize, mut seen: usize) -> Result<Parsed, Refusal> {
-        loop {
-            match buf.get(pos..) {
-                Some([b'\r', ..]) if seen == EMPTY_LINES_MAX => {
-                    return refuse(Code::BadRequestLine, "too many empty lines before the request", pos);
-                }
-                None | Some([] | [b'\r']) => {
-                    self.scan = Scan::EmptyLines { pos, seen };
-                    return Ok(Parsed::Partial);
-                }
-                Some([b'\r', b'\n', ..]) => {
-                    pos += 2;
-                    seen += 1;
-                }
-                Some([b'\r' | b'\n', ..]) => {
-                    return refuse(Code::BadLineEnd, "a bare CR or LF before the request", pos);
-                }
-                Some(_) => {
-                    self.scan = Scan::Method { start: pos, pos };
+                },
+                Scan::Fields { from, mut lines } => {
+                    let Some(end) = lines.advance(buf, limits)? else {
+                        self.scan = Scan::Fields { from, lines };
+                        return Ok(Parsed::Partial);
+                    };
+                    parse_fields(buf, from, end, &mut self.fields)?;
+                    self.finish(buf, end)?;
                     return Ok(Parsed::Complete);
                 }
+            };
+            match step {
+                Continue(next) => scan = next,
+                Break(stands) => {
+                    self.scan = stands;
+                    return needs_more(buf, limits);
+                }
             }
         }
     }
 
-    fn scan_method(&mut self, buf: &[u8], start: usize, pos: usize) -> Result<Parsed, Refusal> {
+    /// Reads a head that is there as a whole and clean, with a known method, a target in origin-form, in HTTP/1.1 and
+    /// with no empty line before it, as nearly all are, without keeping account of where it stands; tells where the
+    /// head ends. Any other is left to the states, which give the verdicts.
+    #[inline]
+    fn take_whole(&mut self, buf: &[u8], limits: &HeadLimits) -> Option<usize> {
+        let (method, method_len) = match buf {
+            [b'G', b'E', b'T', b' ', ..] => (Method::Get, 3),
+            _ => {
+                let len = buf.iter().take(METHOD_BYTES_MAX).position(|&b| b == b' ')?;
+                (Method::lookup(&buf[..len]), len)
+            }
+        };
+        let start = method_len + 1;
+        let behind_method = &buf[start..];
+        let path_len = word::find(behind_method, word::path_end);
+        let (mut target_len, mut query) = (path_len, None);
+        if let Some([b'?', behind_mark @ ..]) = behind_method.get(path_len..) {
+            let len = word::find(behind_mark, word::not_target);
+            target_len += 1 + len;
+            query = Span::between(start + path_len + 1, start + target_len);
+        }
+        if method == Method::Other
+            || behind_method.first() != Some(&b'/')
+            || target_len > limits.target_bytes_max
+        {
+            return None;
+        }
+        let lines = behind_method.get(target_len..)?.strip_prefix(b" HTTP/1.1\r\n")?;
+        let end = fill(buf, buf.len() - lines.len(), limits.fields_max, &mut self.fields)?;
+        self.method = method;
+        self.method_text = Span::within(0, method_len);
+        self.target = Span::within(start, target_len);
+        self.path = Span::within(start, path_len);
+        self.query = query;
+        Some(end)
+    }
+
+    #[inline]
+    fn scan_method(&mut self, buf: &[u8], start: usize, pos: usize) -> Result<Step, Refusal> {
         let reach = buf.len().min(start + METHOD_BYTES_MAX + 1);
         let Some(found) = buf[pos..reach].iter().position(|&b| !is_token_byte(b)) else {
             if reach > start + METHOD_BYTES_MAX {
                 return refuse(Code::BadMethod, "the method is too long", start);
             }
-            self.scan = Scan::Method { start, pos: reach };
-            return Ok(Parsed::Partial);
+            return Ok(Break(Scan::Method { start, pos: reach }));
         };
         let end = pos + found;
         match buf[end] {
@@ -229,26 +262,25 @@ impl RequestHead {
         }
         self.method_text = narrow(start, end)?;
         self.method = Method::lookup(&buf[start..end]);
-        self.scan = Scan::Target { start: end + 1, pos: end + 1 };
-        Ok(Parsed::Complete)
+        Ok(Continue(Scan::Target { start: end + 1, pos: end + 1 }))
     }
 
+    #[inline]
     fn scan_target(
         &mut self,
         buf: &[u8],
         start: usize,
         pos: usize,
         limits: &HeadLimits,
-    ) -> Result<Parsed, Refusal> {
+    ) -> Result<Step, Refusal> {
         let reach = buf.len().min(start + limits.target_bytes_max + 1);
-        let Some(found) = buf[pos..reach].iter().position(|&b| !is_target_byte(b)) else {
+        let end = pos + word::find(&buf[pos..reach], word::not_target);
+        if end == reach {
             if reach > start + limits.target_bytes_max {
                 return refuse(Code::TargetTooLong, "the request target is longer than the limit", start);
             }
-            self.scan = Scan::Target { start, pos: reach };
-            return Ok(Parsed::Partial);
-        };
-        let end = pos + found;
+            return Ok(Break(Scan::Target { start, pos: reach }));
+        }
         match buf[end] {
             b' ' if end > start => {}
             b' ' => return refuse(Code::BadRequestLine, "the request line has two spaces in a row", end),
@@ -257,20 +289,11 @@ impl RequestHead {
             _ => return refuse(Code::BadTarget, "the request target holds a byte that no URI holds", end),
         }
         self.target = narrow(start, end)?;
-        self.scan = Scan::Version { start: end + 1 };
-        Ok(Parsed::Complete)
+        Ok(Continue(Scan::Version { start: end + 1 }))
     }
 
-    fn scan_version(&mut self, buf: &[u8], start: usize) -> Result<Parsed, Refusal> {
-        let Some(line) = check_version_line(buf, start)? else { return Ok(Parsed::Partial) };
-        self.version = line;
-        let from = start + VERSION_LINE.len();
-        self.scan = Scan::Fields { from, lines: LineScan::from(from) };
-        Ok(Parsed::Complete)
-    }
-
-    fn finish(&mut self, buf: &[u8], from: usize, end: usize, lines: usize) -> Result<(), Refusal> {
-        parse_fields(buf, from, end, lines, &mut self.fields)?;
+    /// Judges the head as a whole; its field lines stand in the table.
+    fn finish(&mut self, buf: &[u8], end: usize) -> Result<(), Refusal> {
         self.head_len = end;
         if self.method == Method::Connect {
             return refuse(
@@ -285,7 +308,9 @@ impl RequestHead {
             _ => !options.close,
         };
         self.framing = self.request_framing(buf)?;
-        self.split_target(buf)?;
+        if self.path.is_empty() {
+            self.split_target(buf)?; // unless it was read so
+        }
         self.check_host(buf)?;
         self.check_expect(buf)?;
         if options.upgrade && self.version == Version::Http11 {
@@ -357,12 +382,9 @@ impl RequestHead {
                 authority_end
             }
         };
-        let query_mark = memchr(b'?', &buf[path_start..end]).map(|at| path_start + at);
-        self.path = narrow(path_start, query_mark.unwrap_or(end))?;
-        self.query = match query_mark {
-            Some(mark) => Some(narrow(mark + 1, end)?),
-            None => None,
-        };
+        let path_end = path_start + word::find(&buf[path_start..end], word::path_end);
+        self.path = narrow(path_start, path_end)?;
+        self.query = if path_end < end { Some(narrow(path_end + 1, end)?) } else { None };
         Ok(())
     }
 
@@ -412,6 +434,26 @@ impl RequestHead {
         }
         self.expect_continue = self.framing.has_body();
         Ok(())
+    }
+}
+
+#[inline]
+fn skip_empty_lines(buf: &[u8], mut pos: usize, mut seen: usize) -> Result<Step, Refusal> {
+    loop {
+        match buf.get(pos..) {
+            Some([b'\r', ..]) if seen == EMPTY_LINES_MAX => {
+                return refuse(Code::BadRequestLine, "too many empty lines before the request", pos);
+            }
+            None | Some([] | [b'\r']) => return Ok(Break(Scan::EmptyLines { pos, seen })),
+            Some([b'\r', b'\n', ..]) => {
+                pos += 2;
+                seen += 1;
+            }
+            Some([b'\r' | b'\n', ..]) => {
+                return refuse(Code::BadLineEnd, "a bare CR or LF before the request", pos);
+            }
+            Some(_) => return Ok(Continue(Scan::Method { start: pos, pos })),
+        }
     }
 }
 

@@ -8,7 +8,9 @@ use crate::connection;
 use crate::field::FieldId;
 use crate::head::{FieldTable, HeadLimits, Parsed, Span, Upgrade, Version};
 use crate::method::Method;
-use crate::scan::{LineScan, Refusal, needs_more, parse_fields, parse_length, refuse};
+use crate::scan::{LineScan, Refusal, fill, needs_more, parse_fields, parse_length, refuse};
+use crate::word;
+use core::ops::ControlFlow::{self, Break, Continue};
 
 /// How the body of a response is framed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -137,83 +139,87 @@ impl ResponseHead {
         limits: &HeadLimits,
         asked: impl Into<Asked>,
     ) -> Result<Parsed, ResponseFault> {
-        let limits = limits.clamped();
-        let result = self.advance(buf, &limits, asked.into());
+        let (limits, asked) = (limits.clamped(), asked.into());
+        if let Scan::Fresh = self.scan {
+            self.clear();
+            if let Some(end) = self.take_whole(&buf[..buf.len().min(limits.head_bytes_max)], &limits) {
+                return Ok(self.finish(buf, end, asked).map(|()| Parsed::Complete)?);
+            }
+        }
+        let result = self.advance(buf, &limits, asked);
         if !matches!(result, Ok(Parsed::Partial)) {
             self.scan = Scan::Fresh;
         }
         result.map_err(ResponseFault::from)
     }
 
+    #[inline(never)]
     fn advance(&mut self, buf: &[u8], limits: &HeadLimits, asked: Asked) -> Result<Parsed, Refusal> {
         let window = &buf[..buf.len().min(limits.head_bytes_max)];
+        let mut scan = self.scan;
         loop {
-            let step = match self.scan {
-                Scan::Fresh => {
-                    self.clear();
-                    self.scan = Scan::Status;
-                    continue;
-                }
-                Scan::Status => self.scan_status(window)?,
-                Scan::Reason { pos } => self.scan_reason(window, pos)?,
-                Scan::Fields { from, mut lines } => {
-                    if let Some(end) = lines.advance(buf, limits)? {
-                        self.finish(buf, from, end, lines.lines(), asked)?;
-                        return Ok(Parsed::Complete);
+            let step = match scan {
+                Scan::Fresh => Continue(Scan::Status),
+                Scan::Status => match status_part(window)? {
+                    None => Break(scan),
+                    Some((version, status)) => {
+                        (self.version, self.status) = (version, status);
+                        Continue(Scan::Reason { pos: STATUS_PART_LEN })
                     }
-                    self.scan = Scan::Fields { from, lines };
-                    return Ok(Parsed::Partial);
+                },
+                Scan::Reason { pos } => match self.scan_reason(window, pos)? {
+                    Break(pos) => Break(Scan::Reason { pos }),
+                    Continue(from) => Continue(Scan::Fields { from, lines: LineScan::from(from) }),
+                },
+                Scan::Fields { from, mut lines } => {
+                    let Some(end) = lines.advance(buf, limits)? else {
+                        self.scan = Scan::Fields { from, lines };
+                        return Ok(Parsed::Partial);
+                    };
+                    parse_fields(buf, from, end, &mut self.fields)?;
+                    self.finish(buf, end, asked)?;
+                    return Ok(Parsed::Complete);
                 }
             };
-            if step == Parsed::Partial {
-                return needs_more(buf, limits);
+            match step {
+                Continue(next) => scan = next,
+                Break(stands) => {
+                    self.scan = stands;
+                    return needs_more(buf, limits);
+                }
             }
         }
     }
 
-    fn scan_status(&mut self, buf: &[u8]) -> Result<Parsed, Refusal> {
-        let came = &buf[..buf.len().min(STATUS_PART_LEN)];
-        for (index, &b) in came.iter().enumerate() {
-            let fits = match index {
-                0..=6 => b == b"HTTP/1."[index],
-                7 => b == b'0' || b == b'1',
-                8 => b == b' ',
-                9 => (b'1'..=b'5').contains(&b),
-                _ => b.is_ascii_digit(),
-            };
-            if !fits {
-                return refuse(Code::UpstreamBadResponse, "the status line is malformed", index);
-            }
-        }
-        if came.len() < STATUS_PART_LEN {
-            return Ok(Parsed::Partial);
-        }
-        self.version = if came[7] == b'0' { Version::Http10 } else { Version::Http11 };
-        self.status = came[9..].iter().fold(0, |sum, &b| sum * 10 + u16::from(b - b'0'));
-        self.scan = Scan::Reason { pos: STATUS_PART_LEN };
-        Ok(Parsed::Complete)
+    /// Reads a head that is there as a whole and clean and without a tab in its reason, as nearly all are,
+    /// without keeping account of where it stands; tells where the head ends. Any other is left to the states, which
+    /// give the verdicts.
+    #[inline]
+    fn take_whole(&mut self, buf: &[u8], limits: &HeadLimits) -> Option<usize> {
+        let (version, status) = well_formed_status(buf.first_chunk()?)?;
+        let behind_space = buf[STATUS_PART_LEN..].strip_prefix(b" ")?;
+        let reason_len = word::find(behind_space, word::control);
+        let lines = behind_space[reason_len..].strip_prefix(b"\r\n")?;
+        let end = fill(buf, buf.len() - lines.len(), limits.fields_max, &mut self.fields)?;
+        (self.version, self.status) = (version, status);
+        self.reason = Span::within(STATUS_PART_LEN + 1, reason_len);
+        Some(end)
     }
 
-    /// Reads ` reason CRLF`; some servers leave out the space with the reason, which nobody can misread.
-    fn scan_reason(&mut self, buf: &[u8], pos: usize) -> Result<Parsed, Refusal> {
-        let allowed = |b: u8| b == b'\t' || (b >= b' ' && b != 0x7f);
-        let Some(found) = buf[pos..].iter().position(|&b| !allowed(b)) else {
-            if let Some(&b) = buf.get(STATUS_PART_LEN).filter(|&&b| b != b' ') {
-                return refuse(Code::UpstreamBadResponse, after_status(b), STATUS_PART_LEN);
-            }
-            self.scan = Scan::Reason { pos: buf.len() };
-            return Ok(Parsed::Partial);
-        };
-        let end = pos + found;
-        if end > STATUS_PART_LEN && buf[STATUS_PART_LEN] != b' ' {
-            return refuse(Code::UpstreamBadResponse, after_status(buf[STATUS_PART_LEN]), STATUS_PART_LEN);
+    /// Reads ` reason CRLF`; some servers leave out the space with the reason, which nobody can misread. Tells where
+    /// the field lines begin, or where the scan stands until more bytes come.
+    #[inline]
+    fn scan_reason(&mut self, buf: &[u8], pos: usize) -> Result<ControlFlow<usize, usize>, Refusal> {
+        let mut end = pos + word::find(&buf[pos..], word::control);
+        while let [b'\t', more @ ..] = &buf[end..] {
+            end += 1 + word::find(more, word::control);
+        }
+        if let Some(&b) = buf[..end].get(STATUS_PART_LEN).filter(|&&b| b != b' ') {
+            return refuse(Code::UpstreamBadResponse, after_status(b), STATUS_PART_LEN);
         }
         match buf[end..] {
             [b'\r', b'\n', ..] => {}
-            [b'\r'] => {
-                self.scan = Scan::Reason { pos: end };
-                return Ok(Parsed::Partial);
-            }
+            [] | [b'\r'] => return Ok(Break(end)),
             [b'\r' | b'\n', ..] => {
                 return refuse(Code::UpstreamBadResponse, "a bare CR or LF in the status line", end);
             }
@@ -224,19 +230,11 @@ impl ResponseHead {
             return refuse(Code::HeadTooLarge, "the head is larger than a span reaches", end);
         };
         self.reason = reason;
-        self.scan = Scan::Fields { from: end + 2, lines: LineScan::from(end + 2) };
-        Ok(Parsed::Complete)
+        Ok(Continue(end + 2))
     }
 
-    fn finish(
-        &mut self,
-        buf: &[u8],
-        from: usize,
-        end: usize,
-        lines: usize,
-        asked: Asked,
-    ) -> Result<(), Refusal> {
-        parse_fields(buf, from, end, lines, &mut self.fields)?;
+    /// Judges the head as a whole; its field lines stand in the table.
+    fn finish(&mut self, buf: &[u8], end: usize, asked: Asked) -> Result<(), Refusal> {
         self.head_len = end;
         let options = connection::resolve(buf, &mut self.fields)?;
         self.framing = self.body_framing(buf, asked)?;
@@ -305,6 +303,47 @@ impl ResponseHead {
             None => refuse(Code::UpstreamBadResponse, "Content-Length is not a plain number", at),
         }
     }
+}
+
+/// Reads `HTTP/1.1 200`; `None` when it has not come whole.
+#[inline]
+fn status_part(buf: &[u8]) -> Result<Option<(Version, u16)>, Refusal> {
+    if let Some(part) = buf.first_chunk()
+        && let Some(found) = well_formed_status(part)
+    {
+        return Ok(Some(found));
+    }
+    for (index, &b) in buf.iter().take(STATUS_PART_LEN).enumerate() {
+        let fits = match index {
+            0..=6 => b == b"HTTP/1."[index],
+            7 => b == b'0' || b == b'1',
+            8 => b == b' ',
+            9 => (b'1'..=b'5').contains(&b),
+            _ => b.is_ascii_digit(),
+        };
+        if !fits {
+            return refuse(Code::UpstreamBadResponse, "the status line is malformed", index);
+        }
+    }
+    Ok(None)
+}
+
+#[inline]
+fn well_formed_status(part: &[u8; STATUS_PART_LEN]) -> Option<(Version, u16)> {
+    let (protocol, [b' ', hundreds @ b'1'..=b'5', tens @ b'0'..=b'9', ones @ b'0'..=b'9']) =
+        part.split_first_chunk::<8>()?
+    else {
+        return None;
+    };
+    let version = if protocol == b"HTTP/1.1" {
+        Version::Http11
+    } else if protocol == b"HTTP/1.0" {
+        Version::Http10
+    } else {
+        return None;
+    };
+    let digit = |b: u8| u16::from(b - b'0');
+    Some((version, digit(*hundreds) * 100 + digit(*tens) * 10 + digit(*ones)))
 }
 
 fn after_status(b: u8) -> &'static str {

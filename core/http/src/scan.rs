@@ -1,12 +1,15 @@
-//! What request and response heads share: finding where a head ends without reading a byte twice, and turning its
-//! field lines into a [`FieldTable`].
+//! What request and response heads share: finding where a head ends, and turning its field lines into a
+//! [`FieldTable`].
 //!
-//! The scan refuses what `httparse` would let pass (a bare LF) or would name badly (folded lines), in the order of
-//! the bytes, so that a head gives the same verdict however it was cut into reads.
+//! A head that is there as a whole and clean, as nearly all are, is read in one pass ([`fill`]). Any other goes the
+//! long way: a scan for line ends that refuses bare LF and folded lines in the order of the bytes and takes up where it
+//! stood when more bytes come ([`LineScan`]), then the pass over the complete lines ([`parse_fields`]). So a head gives
+//! the same verdict however it was cut into reads.
 
 use crate::code::Code;
 use crate::field::FieldId;
 use crate::head::{FIELDS_MAX, FieldTable, HeadLimits, Parsed, Span};
+use crate::word;
 use memchr::memchr;
 
 /// A head that must not be served: why, in words for the caller, and where.
@@ -60,11 +63,6 @@ impl LineScan {
         LineScan { pos, line_start: pos, lines: 0 }
     }
 
-    /// Complete field lines so far.
-    pub(crate) fn lines(&self) -> usize {
-        self.lines
-    }
-
     /// Looks at the bytes that are new. `Some(end)` is the index after the empty line that ends the head.
     #[inline]
     pub(crate) fn advance(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Refusal> {
@@ -93,68 +91,112 @@ impl LineScan {
     }
 }
 
-/// Parses the complete field lines `buf[from..end]` (the empty line included) into the table.
+/// Reads the field lines from `from` to the empty line that ends the head into the table, in one pass.
 ///
-/// `lines` is the count that the scan found; it chooses how much room is prepared for `httparse`.
+/// `Some(end)` is the index after the empty line. `None` says that the lines are not all there, or that one of them
+/// is to be refused; the table is empty then. Which it is, and what the verdict is, [`LineScan`] and [`parse_fields`]
+/// tell, whose order of verdicts does not depend on how the head was cut.
+#[inline]
+pub(crate) fn fill(buf: &[u8], from: usize, fields_max: usize, table: &mut FieldTable) -> Option<usize> {
+    let end = fill_lines(buf, from, fields_max, table);
+    if end.is_none() {
+        table.clear();
+    }
+    end
+}
+
+fn fill_lines(buf: &[u8], from: usize, fields_max: usize, table: &mut FieldTable) -> Option<usize> {
+    if buf.len() > usize::from(u16::MAX) {
+        return None; // beyond what a span reaches
+    }
+    let mut start = from;
+    loop {
+        let rest = buf.get(start..)?;
+        if let [b'\r', b'\n', ..] = rest {
+            table.end_lines(start);
+            return Some(start + 2);
+        }
+        let (name_len, id) = FieldId::lookup_line(rest);
+        // the known names are tokens
+        let imitates = id == FieldId::Other && judge_name(&rest[..name_len])?;
+        if table.len() == fields_max {
+            return None;
+        }
+        let value = table.begin(Span::within(start, name_len), id, imitates).ok()?;
+        let text = rest.get(name_len + 1..)?;
+        let text_start = buf.len() - text.len();
+        let mut text_len = up_to_control(text);
+        let (text, next) = loop {
+            match text.split_at_checked(text_len)? {
+                (text, [b'\r', b'\n', next @ ..]) => break (text, next),
+                (_, [b'\t', more @ ..]) => text_len += 1 + up_to_control(more),
+                _ => return None,
+            }
+        };
+        *value = match text {
+            // one space and no more, as nearly everybody writes it
+            [b' ', b'!'..=0xff, .., b'!'..=0xff] => Span::within(text_start + 1, text.len() - 1),
+            _ => trim(text, text_start),
+        };
+        start = buf.len() - next.len();
+    }
+}
+
+/// Bytes before the first control, the tab among those. Apart, as the loop and its caller need all registers each.
+#[inline(never)]
+fn up_to_control(text: &[u8]) -> usize {
+    word::find(text, word::control)
+}
+
+/// The span, in the whole buffer, of a text at `start` without the spaces and tabs at its ends. An empty value stands
+/// where the text begins.
+#[inline(never)]
+fn trim(text: &[u8], start: usize) -> Span {
+    let is_blank = |&b: &u8| b == b' ' || b == b'\t';
+    let blanks = text.iter().take_while(|b| is_blank(b)).count();
+    match text.iter().rposition(|b| !is_blank(b)) {
+        Some(last) => Span::within(start + blanks, last + 1 - blanks),
+        None => Span::within(start, 0),
+    }
+}
+
+/// Checks that a name is a token; `Some(true)` if it imitates a guarded one.
+#[inline(never)]
+fn judge_name(name: &[u8]) -> Option<bool> {
+    const NOT_TOKEN: u8 = 1;
+    const UNDERSCORE: u8 = 2;
+    const CLASSES: [u8; 256] = {
+        let mut table = [0; 256];
+        let mut b = 0;
+        while b < 256 {
+            table[b] = if is_token_byte(b as u8) { 0 } else { NOT_TOKEN };
+            b += 1;
+        }
+        table[b'_' as usize] = UNDERSCORE;
+        table
+    };
+    let seen = name.iter().fold(0, |seen, &b| seen | CLASSES[usize::from(b)]);
+    if name.is_empty() || seen & NOT_TOKEN != 0 {
+        return None;
+    }
+    Some(seen & UNDERSCORE != 0 && FieldId::is_imitated(name))
+}
+
+/// Parses the field lines `buf[from..end]` (the empty line included), whose line ends a [`LineScan`] has judged, into
+/// the table.
 pub(crate) fn parse_fields(
     buf: &[u8],
     from: usize,
     end: usize,
-    lines: usize,
     table: &mut FieldTable,
 ) -> Result<(), Refusal> {
-    match lines {
-        0..=16 => parse_lines::<16>(buf, from, end, table),
-        17..=32 => parse_lines::<32>(buf, from, end, table),
-        _ => parse_lines::<FIELDS_MAX>(buf, from, end, table),
+    match fill(&buf[..end], from, FIELDS_MAX, table) {
+        Some(found) if found == end => Ok(()),
+        _ => Err(diagnose(buf, from, end)),
     }
 }
 
-fn parse_lines<const N: usize>(
-    buf: &[u8],
-    from: usize,
-    end: usize,
-    table: &mut FieldTable,
-) -> Result<(), Refusal> {
-    let block = &buf[from..end];
-    let mut headers = [httparse::EMPTY_HEADER; N];
-    let fields = match httparse::parse_headers(block, &mut headers) {
-        Ok(httparse::Status::Complete((consumed, fields))) if consumed == block.len() => fields,
-        Ok(_) => return refuse(Code::BadHeader, "the header block is malformed", from),
-        Err(_) => return Err(diagnose(buf, from, end)),
-    };
-    let base = buf.as_ptr().addr();
-    for (index, header) in fields.iter().enumerate() {
-        let name = header.name.as_bytes();
-        let name_start = name.as_ptr().addr() - base;
-        let name_end = name_start + name.len();
-        let (value_start, value_end) = if header.value.is_empty() {
-            (name_end + 1, name_end + 1)
-        } else {
-            let start = header.value.as_ptr().addr() - base;
-            (start, start + header.value.len())
-        };
-        let line_end = match fields.get(index + 1) {
-            Some(next) => next.name.as_ptr().addr() - base,
-            None => end - 2,
-        };
-        let (Some(name_span), Some(value_span)) =
-            (Span::between(name_start, name_end), Span::between(value_start, value_end))
-        else {
-            return refuse(Code::HeadTooLarge, "the head is larger than a span reaches", name_start);
-        };
-        let id = FieldId::lookup(name);
-        if table.push(name_span, value_span, id, line_end).is_err() {
-            return refuse(Code::TooManyFields, "too many header fields", name_start);
-        }
-        if id == FieldId::Other && FieldId::is_imitated(name) {
-            table.drop_at(index);
-        }
-    }
-    Ok(())
-}
-
-/// Says what is wrong with a block that `httparse` refused. Only walked for messages that are refused anyway.
+/// Says what is wrong with a block that [`fill`] gave up. Only walked for messages that are refused anyway.
 #[cold]
 fn diagnose(buf: &[u8], from: usize, end: usize) -> Refusal {
     let mut start = from;
@@ -243,4 +285,121 @@ pub(crate) fn parse_length(value: &[u8]) -> Option<u64> {
         }
         sum.checked_mul(10)?.checked_add(u64::from(b - b'0'))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A field as the table holds it: spans of name and value, id, dropped.
+    type Read = (Span, Span, FieldId, bool);
+
+    const LIMITS: HeadLimits = HeadLimits { head_bytes_max: 65_535, fields_max: 20, target_bytes_max: 0 };
+
+    /// What the lines are by [`LineScan`] and by httparse: the end of the block and its fields.
+    fn reference(block: &[u8]) -> Option<(usize, Vec<Read>)> {
+        let end = LineScan::from(0).advance(block, &LIMITS).ok()??;
+        let mut headers = [httparse::EMPTY_HEADER; LIMITS.fields_max];
+        let Ok(httparse::Status::Complete((len, headers))) =
+            httparse::parse_headers(&block[..end], &mut headers)
+        else {
+            return None;
+        };
+        assert_eq!(len, end, "both end the block at its empty line");
+        let place = |part: &[u8]| part.as_ptr().addr() - block.as_ptr().addr();
+        let fields = headers.iter().map(|header| {
+            let name = header.name.as_bytes();
+            let name_end = place(name) + name.len();
+            let value_start = if header.value.is_empty() { name_end + 1 } else { place(header.value) };
+            let id = FieldId::lookup(name);
+            let dropped = id == FieldId::Other && FieldId::is_imitated(name);
+            let value = Span::between(value_start, value_start + header.value.len()).unwrap();
+            (Span::between(place(name), name_end).unwrap(), value, id, dropped)
+        });
+        Some((end, fields.collect()))
+    }
+
+    fn agrees(block: &[u8]) {
+        let shown = block.escape_ascii();
+        let expected = reference(block);
+        let mut table = FieldTable::default();
+        let end = fill(block, 0, LIMITS.fields_max, &mut table);
+        let fields: Vec<Read> =
+            table.as_slice().iter().map(|field| (field.name, field.value, field.id, field.dropped)).collect();
+        match expected {
+            None => assert_eq!((end, fields), (None, vec![]), "{shown}"),
+            Some((at, expected)) => {
+                assert_eq!((end, fields), (Some(at), expected), "{shown}");
+                let lines_end = if table.is_empty() { 0 } else { at - 2 };
+                assert_eq!(table.lines_end(), lines_end, "{shown}");
+                // a block that ends with its buffer, and one in front of other bytes, are the same
+                let mut again = FieldTable::default();
+                assert_eq!(parse_fields(block, 0, at, &mut again), Ok(()), "{shown}");
+                assert_eq!(format!("{again:?}"), format!("{table:?}"), "{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn any_byte_anywhere_is_read_as_httparse_reads_it() {
+        let blocks: [&[u8]; 6] = [
+            b"Host: a.example\r\nx-api-key: 0123456789abcdef\r\n\r\n",
+            b"a:\r\nB: \t \r\nc:d\r\nTe: x \t\r\n\r\nbody",
+            b"Access-Control-Request-Headers:  a, b\tc \xff~\x80z\r\nX-Forwarded-Host: h\r\n\r\n",
+            b"X_Forwarded_For: 1\r\nsec-ch-ua-platform: \"Linux\"\r\n!#$%&'*+-.^_`|~09azAZ: 1\r\n\r\n",
+            b"Content-Length: 12\r\nTransfer-Encoding: chunked\r\ncontent_length: 3\r\n\r\n",
+            b"\r\nHost: a\r\n\r\n",
+        ];
+        for block in blocks {
+            agrees(block);
+            for at in 0..block.len() {
+                let mut changed = block.to_vec();
+                for b in 0..=255 {
+                    changed[at] = b;
+                    agrees(&changed);
+                }
+                agrees(&block[..at]);
+                agrees(&[&block[..at], &block[at + 1..]].concat());
+            }
+        }
+    }
+
+    fn lines() -> impl Strategy<Value = Vec<u8>> {
+        let name = prop_oneof![
+            prop::sample::select(FieldId::all()).prop_map(|id| id.name().as_bytes().to_vec()),
+            prop::sample::select(FieldId::all()).prop_map(|id| id.name().to_lowercase().into_bytes()),
+            prop::sample::select(FieldId::all()).prop_map(|id| id.name().replace('-', "_").into_bytes()),
+            "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}".prop_map(String::into_bytes),
+            prop::collection::vec(any::<u8>(), 0..4),
+        ];
+        let value = prop_oneof![
+            "[ \t]{0,3}[ -~\t]{0,40}[ \t]{0,3}".prop_map(String::into_bytes),
+            " [!-~]{1,60}".prop_map(String::into_bytes),
+            prop::collection::vec(prop::sample::select(b" \t~\x7f\x80\xff\x00\x1fa:\r".to_vec()), 0..12),
+            prop::collection::vec(0x80..=0xff_u8, 0..20),
+        ];
+        let colon = prop::sample::select(vec![&b":"[..], b":", b":", b":", b" :", b""]);
+        let end = prop::sample::select(vec![&b"\r\n"[..], b"\r\n", b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r"]);
+        (name, colon, value, end).prop_map(|(name, colon, value, end)| [&name, colon, &value, end].concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        #[test]
+        fn lines_are_read_as_httparse_reads_them(
+            lines in prop::collection::vec(lines(), 0..6),
+            behind in prop::collection::vec(any::<u8>(), 0..20),
+        ) {
+            agrees(&[lines.concat(), b"\r\n".to_vec(), behind].concat());
+        }
+    }
+
+    #[test]
+    fn lines_are_counted_as_httparse_counts_them() {
+        for lines in [19, 20, 21] {
+            agrees(&[b"a: b\r\n".repeat(lines), b"\r\n".to_vec()].concat());
+        }
+    }
 }

@@ -73,7 +73,7 @@ impl Trailers {
         if end != Some(self.raw.len()) {
             return refuse(Code::BadTrailer, "the trailer section is malformed", 0);
         }
-        parse_fields(&self.raw, 0, self.raw.len(), scan.lines(), &mut self.fields).map_err(as_trailer)?;
+        parse_fields(&self.raw, 0, self.raw.len(), &mut self.fields).map_err(as_trailer)?;
         self.relayed = false;
         for index in 0..self.fields.len() {
             let field = self.fields.as_slice()[index];

@@ -19,6 +19,8 @@ pub enum Event {
         worker: usize,
         /// The driver it got.
         driver: Driver,
+        /// Why it did not get the ring that it was to run on.
+        refused: Option<String>,
         /// The CPU it is pinned to, or why it is not.
         pinned: Result<usize, String>,
     },
@@ -69,11 +71,15 @@ pub enum Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Event::Started { worker, driver, pinned: Ok(cpu) } => {
-                write!(f, "worker {worker}: {driver}, cpu {cpu}")
-            }
-            Event::Started { worker, driver, pinned: Err(why) } => {
-                write!(f, "worker {worker}: {driver}, not pinned ({why})")
+            Event::Started { worker, driver, refused, pinned } => {
+                write!(f, "worker {worker}: {driver}")?;
+                if let Some(why) = refused {
+                    write!(f, " (no ring of its own: {why})")?;
+                }
+                match pinned {
+                    Ok(cpu) => write!(f, ", cpu {cpu}"),
+                    Err(why) => write!(f, ", not pinned ({why})"),
+                }
             }
             Event::Ended { worker, why } => write!(f, "worker {worker} ended: {why}"),
             Event::AcceptFailed { worker, why } => write!(f, "worker {worker}: accepting fails: {why}"),

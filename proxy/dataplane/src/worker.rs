@@ -211,9 +211,10 @@ pub fn run(mut start: Start) -> std::io::Result<()> {
         None => Err("not asked for".to_owned()),
         Some(cpu) => sys::pin_to_cpu(cpu).map(|()| cpu).map_err(|e| e.to_string()),
     };
-    driver::run(start.driver, |driver| {
+    driver::run_or(start.driver, |driver, refused| {
         start.driver = driver;
-        start.events.tell(Event::Started { worker: start.index, driver, pinned });
+        let refused = refused.map(|error| error.to_string());
+        start.events.tell(Event::Started { worker: start.index, driver, refused, pinned });
         async move {
             let (worker, inbox) = Worker::new(start);
             Rc::new(worker).live(inbox).await;

@@ -90,7 +90,9 @@ impl DerefMut for Lease<'_> {
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
         if let Some(mut scratch) = self.scratch.take() {
-            scratch.head.reset(); // it may have been given up half-read
+            // Either head may have been given up half-read, and the next request must not go on from there.
+            scratch.head.reset();
+            scratch.response.reset();
             record::abandoned(self.worker, &mut scratch);
             settle(self.worker, &mut scratch);
             scratch.first.forget_large();

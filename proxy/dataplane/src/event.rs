@@ -1,6 +1,7 @@
 //! What workers tell people: rare events, sent to the control side, which prints them at a bounded rate.
 
 use std::fmt;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -31,12 +32,21 @@ pub enum Event {
         /// Why.
         why: String,
     },
-    /// Accepting failed, for want of descriptors or memory; it is tried again.
+    /// Accepting failed, for want of descriptors or memory; it is tried again. Told once, until it works again.
     AcceptFailed {
         /// Which worker.
         worker: usize,
         /// What the operating system said.
         why: String,
+    },
+    /// Accepting works again.
+    AcceptResumed {
+        /// Which worker.
+        worker: usize,
+        /// From the first failure to the last.
+        paused: Duration,
+        /// How often it failed.
+        failures: u64,
     },
     /// A listener has as many connections as it may.
     ConnectionsFull {
@@ -82,7 +92,14 @@ impl fmt::Display for Event {
                 }
             }
             Event::Ended { worker, why } => write!(f, "worker {worker} ended: {why}"),
-            Event::AcceptFailed { worker, why } => write!(f, "worker {worker}: accepting fails: {why}"),
+            Event::AcceptFailed { worker, why } => {
+                write!(f, "worker {worker}: accepting pauses, as it fails: {why}")
+            }
+            Event::AcceptResumed { worker, paused, failures } => write!(
+                f,
+                "worker {worker}: accepting works again; it failed {failures} times in {:.1} s",
+                paused.as_secs_f64()
+            ),
             Event::ConnectionsFull { worker, connections_max } => write!(
                 f,
                 "worker {worker}: {connections_max} connections are open (listener limit connections_max); \

@@ -313,9 +313,12 @@ impl Attempting<'_> {
         let total = self.route.timeouts.total;
         let total_until_ns = total.map_or(u64::MAX, |total| scratch.call.head_ns + total.as_nanos() as u64);
         let mut left = spec.retries.max;
+        // One that died in the pool says that others may have; the next try does not ask them.
+        let mut pooled = true;
         loop {
             let target = tries.next(now_ns, forward.balance_hash)?;
-            let (connection, fresh) = match self.connect(scratch, &spec, &target, total_until_ns).await {
+            let connected = self.connect(scratch, &spec, &target, pooled, total_until_ns).await;
+            let (connection, fresh) = match connected {
                 Ok(connection) => connection,
                 Err(code) => {
                     now_ns = sys::monotonic_ns();
@@ -323,10 +326,12 @@ impl Attempting<'_> {
                         tries.ended(Outcome::Unknown, now_ns, 0);
                         return Err(Code::TotalTimeout);
                     }
-                    let busy = code == Code::PoolExhausted;
+                    // Places or descriptors that are lacking here are no fault of the target's.
+                    let busy = matches!(code, Code::PoolExhausted | Code::Overloaded);
                     tries.ended(if busy { Outcome::Unknown } else { Outcome::Failure }, now_ns, 0);
                     // Nothing was sent, so whatever the method, it may go elsewhere.
                     if left > 0
+                        && code != Code::Overloaded
                         && spec.retries.retry_on.contains(&RetryOn::ConnectFailure)
                         && tries.may_retry()
                     {
@@ -359,6 +364,7 @@ impl Attempting<'_> {
                         return Err(code);
                     }
                     left -= 1;
+                    pooled = !stale;
                     scratch.call.record.retries += 1;
                     now_ns = sys::monotonic_ns();
                 }
@@ -366,18 +372,19 @@ impl Attempting<'_> {
         }
     }
 
-    /// A pooled connection, or a new one (`true`).
+    /// A pooled connection, if it may be one, or a new one (`true`).
     async fn connect(
         &self,
         scratch: &mut Scratch,
         spec: &penstock_gate::spec::Upstream,
         target: &Target,
+        pooled: bool,
         total_until_ns: u64,
     ) -> Result<(Connection, bool), Code> {
         let record = &mut scratch.call.record;
         record.upstream = spec.id.0;
         record.target = target.spec.id.0;
-        if let Some(connection) = target.pool.take() {
+        if pooled && let Some(connection) = target.pool.take() {
             record.flags |= penstock_ring::flag::UPSTREAM_REUSED;
             return Ok((connection, false));
         }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use penstock_gate::spec::{Address, Listener};
+use penstock_ring::RingWriter;
 
 use crate::driver::Driver;
 use crate::event::{Event, Events};
@@ -170,6 +171,14 @@ impl Dataplane {
     /// The counters of each worker.
     pub fn stats(&self) -> Vec<Arc<WorkerStats>> {
         self.lock().seats.iter().map(|seat| seat.stats.clone()).collect()
+    }
+
+    /// Has a worker that records nothing record calls into this ring from now on. A worker that has ended does
+    /// not take it; the one in its place brings its own.
+    pub fn give_ring(&self, worker: usize, ring: RingWriter) {
+        if let Some(seat) = self.lock().seats.get(worker) {
+            seat.outbox.send(Command::Record(Box::new(ring))).ok();
+        }
     }
 
     /// What is served now.

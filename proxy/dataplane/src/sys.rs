@@ -144,6 +144,14 @@ pub fn raise_descriptor_limit() -> u64 {
     lim.rlim_cur
 }
 
+/// Whether this process or system has run out of descriptors, memory or local ports: no peer is to blame.
+pub fn is_exhausted(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS | libc::EADDRNOTAVAIL)
+    )
+}
+
 fn set_option<T>(fd: RawFd, level: i32, name: i32, value: &T) -> io::Result<()> {
     // SAFETY: `value` is valid for reads of size_of::<T>() bytes; the kernel copies them.
     let r = unsafe {

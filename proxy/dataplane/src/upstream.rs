@@ -344,6 +344,7 @@ impl Target {
             Ok(opened) => Ok(opened),
             Err(ConnectError::Timeout) => Err(Code::UpstreamConnectTimeout),
             Err(ConnectError::Unresolved) => Err(Code::UpstreamUnresolved),
+            Err(ConnectError::Io(error)) if sys::is_exhausted(&error) => Err(Code::Overloaded),
             Err(ConnectError::Io(_)) => Err(Code::UpstreamConnectFailed),
         };
         match opened {

@@ -44,6 +44,8 @@ pub const SCRATCH_KEPT_MAX: usize = 1024;
 pub const ACCEPTS_POSTED: usize = 4;
 /// How long a worker waits after a failed accept.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(20);
+/// Without a failed accept for so long, accepting works again.
+pub const ACCEPT_CALM: Duration = Duration::from_secs(1);
 /// How often a worker looks after its limits: idle leases go back, alerts are told, the wall clock is read.
 pub const TICK: Duration = Duration::from_millis(10);
 /// Ticks after which it says that it lives and sweeps its pools.
@@ -69,6 +71,8 @@ pub struct WorkerStats {
     pub requests: AtomicU32,
     /// Client connections accepted in all.
     pub accepted: AtomicU64,
+    /// Accepts that failed for want of descriptors or memory, in all.
+    pub accept_failures: AtomicU64,
     /// Connections that went idle and gave their memory back, in all.
     pub parked: AtomicU64,
     /// Requests that panicked.
@@ -81,6 +85,8 @@ pub enum Command {
     Configure(Served, Sender<Acknowledged>),
     /// Serve a listener.
     Listen(Arc<Listener>, OwnedFd),
+    /// Record calls into this ring.
+    Record(Box<RingWriter>),
     /// Finish what is under way, answer with `Connection: close`, and end.
     Drain,
 }
@@ -192,6 +198,8 @@ pub struct Worker {
     replaced: Cell<bool>,
     /// Tasks that accept connections.
     accepting: Cell<u32>,
+    /// Accepting fails at present.
+    pause: Cell<Option<AcceptPause>>,
     /// The listeners as they are configured now, by their address.
     listeners: RefCell<HashMap<Address, Rc<Listener>>>,
     /// Connections open by address, of listeners that bound them.
@@ -250,6 +258,7 @@ impl Worker {
             requests: Cell::new(0),
             replaced: Cell::new(false),
             accepting: Cell::new(0),
+            pause: Cell::new(None),
             listeners: RefCell::new(HashMap::new()),
             clients: RefCell::new(HashMap::new()),
             ring: RefCell::new(ring),
@@ -279,6 +288,10 @@ impl Worker {
                 }
                 Command::Listen(listener, socket) => {
                     worker.clone().listen(listener, socket);
+                    true
+                }
+                Command::Record(ring) => {
+                    *worker.ring.borrow_mut() = Some(*ring);
                     true
                 }
                 Command::Drain => {
@@ -479,6 +492,13 @@ impl Worker {
 
     fn sweep(&self, now_ns: u64) {
         self.stats.heartbeat_ns.store(now_ns, Ordering::Relaxed);
+        if let Some(pause) = self.pause.get()
+            && now_ns.saturating_sub(pause.last_ns) > ACCEPT_CALM.as_nanos() as u64
+        {
+            self.pause.set(None);
+            let paused = Duration::from_nanos(pause.last_ns - pause.began_ns);
+            self.events.tell(Event::AcceptResumed { worker: self.index, paused, failures: pause.failures });
+        }
         if let Some(ring) = self.ring.borrow_mut().as_mut() {
             ring.heartbeat(self.wall_ns(now_ns));
         }
@@ -549,9 +569,20 @@ impl Worker {
             Some(libc::ECONNABORTED | libc::EINTR) => return true,
             _ => {}
         }
-        self.events.tell(Event::AcceptFailed { worker: self.index, why: error.to_string() });
+        self.accept_failed(error);
         monoio::time::sleep(ACCEPT_BACKOFF).await;
         true
+    }
+
+    /// Counts a failed accept; the first one of a pause is told, and later its end.
+    fn accept_failed(&self, error: &std::io::Error) {
+        self.stats.accept_failures.fetch_add(1, Ordering::Relaxed);
+        let now_ns = sys::monotonic_ns();
+        let pause = self.pause.get().unwrap_or_else(|| {
+            self.events.tell(Event::AcceptFailed { worker: self.index, why: error.to_string() });
+            AcceptPause { began_ns: now_ns, last_ns: now_ns, failures: 0 }
+        });
+        self.pause.set(Some(AcceptPause { last_ns: now_ns, failures: pause.failures + 1, ..pause }));
     }
 
     fn admit(self: Rc<Self>, stream: Stream, addr: Option<SocketAddr>, listener: Rc<Listener>) {
@@ -618,6 +649,16 @@ impl Worker {
             }
         }
     }
+}
+
+/// A time in which accepts fail.
+#[derive(Debug, Clone, Copy)]
+struct AcceptPause {
+    /// Of the first failure, monotonic ns.
+    began_ns: u64,
+    /// Of the last one, monotonic ns.
+    last_ns: u64,
+    failures: u64,
 }
 
 /// Counts a task that accepts for as long as it does.

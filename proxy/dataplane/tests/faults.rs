@@ -110,7 +110,9 @@ fn a_head_that_broke_off_leaves_nothing_for_the_next_answer() {
                 if head.starts_with("GET /part") {
                     conn.write(part.as_bytes());
                 } else {
-                    conn.write(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 4\r\n\r\nnone");
+                    conn.write(
+                        b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 4\r\n\r\nnone",
+                    );
                 }
             });
             let gateway = Gateway::start(driver, &upstream);
@@ -151,6 +153,36 @@ fn a_pooled_connection_that_died_costs_no_request() {
         let mut client = gateway.client();
         for n in 0..20 {
             let answer = client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").answer().unwrap();
+            assert_eq!(answer.status(), 200, "request {n} on {driver:?}");
+        }
+    }
+}
+
+#[test]
+fn a_whole_pool_that_died_costs_no_request() {
+    const POOLED: usize = 4;
+    for driver in DRIVERS {
+        // Takes one request a connection, the first ones all at the same time; closes with the second one's arrival.
+        let together = std::sync::Barrier::new(POOLED);
+        let accepted = std::sync::atomic::AtomicUsize::new(0);
+        let upstream = Upstream::start(move |conn| {
+            conn.request();
+            if accepted.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < POOLED {
+                together.wait();
+            }
+            conn.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            conn.request();
+        });
+        let gateway = Gateway::start(driver, &upstream);
+        let mut clients: Vec<_> = (0..POOLED).map(|_| gateway.client()).collect();
+        for client in &mut clients {
+            client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        }
+        for client in &mut clients {
+            assert_eq!(client.answer().unwrap().status(), 200);
+        }
+        for n in 0..POOLED {
+            let answer = clients[0].send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").answer().unwrap();
             assert_eq!(answer.status(), 200, "request {n} on {driver:?}");
         }
     }

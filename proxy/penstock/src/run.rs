@@ -344,6 +344,7 @@ impl Running {
                 recv(self.events) -> event => if let Ok(event) = event { self.tell(&event) },
                 recv(seconds) -> _ => {
                     self.gateway.dataplane.watch();
+                    self.gateway.give_rings();
                     // A failure has been told at the start; a later one is tried again each second.
                     self.gateway.keep_rings_synced().ok();
                     self.gateway.counters.sweep();
@@ -379,6 +380,7 @@ impl Running {
             Event::Started { .. } | Event::ConnectionsFull { .. } | Event::HandshakeFailed { .. } => {
                 notices::warn(event.to_string());
             }
+            Event::AcceptResumed { .. } => notices::info(event.to_string()),
             _ => notices::error(event.to_string()),
         }
     }

@@ -389,7 +389,7 @@ class Storm:
         reader, writer = await self.open()
         try:
             writer.write(post("ok", 100_000) + b"x" * 50_000)
-            return await self.closed_or(reader, {(408, "body_timeout"), (408, "body_too_slow"), *PROBLEM_LATE})
+            return await self.closed_or(reader, {(408, "body_timeout")} | PROBLEM_BROKEN)
         finally:
             writer.close()
 

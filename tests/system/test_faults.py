@@ -8,14 +8,13 @@ import pathlib
 import re
 import resource
 import shutil
-import signal
 import subprocess
 import tempfile
 import threading
 import time
 
 from faults import FaultyUpstream, Flood, Storm
-from harness import BASIC, KEY, Gateway, Load, Skip, binary, request, upstream, wait_for
+from harness import BASIC, Gateway, Load, Skip, binary, request, upstream, wait_for
 from test_tls import certificates
 
 CONFIG = """
@@ -78,7 +77,7 @@ class Tail:
         self.calls = collections.Counter()
         self.process = subprocess.Popen(
             [binary("penstock-ring"), "tail", "-f", "-n", "0", "--format", "json", "--data-dir", str(gateway.data_dir)],
-            stdout=subprocess.PIPE, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )
         threading.Thread(target=self._read, daemon=True).start()
 

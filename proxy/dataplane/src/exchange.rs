@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use penstock_balance::Outcome;
-use penstock_gate::spec::RetryOn;
+use penstock_gate::spec::{self, RetryOn};
 use penstock_gate::{CallPlan, Forward, Request, RouteRule, Verdict};
 use penstock_http::body::BodyReader;
 use penstock_http::{Code, Refusal, RequestHead, ResponseHead, Upgrade};
@@ -23,10 +23,14 @@ use crate::downlink::{Done, Downlink, Failed};
 use crate::record;
 use crate::shape::{self, ResponseShape};
 use crate::sys::{self, Side};
-use crate::uplink::{BodyRules, FirstPiece, Stop, Uplink};
+use crate::uplink::{BodyRules, FirstPiece, Stop, Uplink, floor_ns};
 use crate::upstream::pool::Connection;
 use crate::upstream::{Patience, Target, Tries, Upstream};
 use crate::worker::Worker;
+
+/// Bytes of a signed body on a route that sets no bound of its own. Such a body is held whole until it has proved to
+/// be what was signed.
+pub const SIGNED_BODY_BYTES_MAX: u64 = spec::Body::MAX;
 
 /// What becomes of a client's connection after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +110,7 @@ fn settle(worker: &Worker, scratch: &mut Scratch) {
     if scratch.plan.permits.is_empty() {
         return;
     }
-    let moved = BytesMoved { up: scratch.call.counters.bytes_in.get(), down: scratch.call.record.bytes_out };
+    let moved = BytesMoved { up: scratch.call.counters.content_in.get(), down: scratch.call.content_out };
     let now = worker.both(sys::monotonic_ns());
     worker.gate.borrow_mut().shard.release(now, &mut scratch.plan.permits, moved);
 }
@@ -242,18 +246,20 @@ enum Ended {
 impl Attempting<'_> {
     async fn run(&self, client: &mut Client, scratch: &mut Scratch, forward: Forward, now_ns: u64) -> After {
         scratch.request_body.begin_request(scratch.head.framing);
-        let taken = scratch.first.take(
-            &mut client.pending,
-            &mut scratch.request_body,
-            self.route.body.max,
-            forward.body_digest.is_some(),
-        );
+        let signed = forward.body_digest.is_some();
+        let bytes_max = self.route.body.max.or(signed.then_some(SIGNED_BODY_BYTES_MAX));
+        let came = client.pending.len();
+        let Scratch { first, request_body, call, .. } = &mut *scratch;
+        let taken = first.take(&mut client.pending, request_body, bytes_max, signed);
+        let counters = &call.counters;
+        counters.bytes_in.set(counters.bytes_in.get() + (came - client.pending.len()) as u64);
+        counters.content_in.set(first.content);
         // Whether the next request can follow is known only where every byte of this one was taken from the pending
         // ones, and every byte behind it was put back.
         let mut body_read = false;
         let code = match taken {
             Err(code) => code,
-            Ok(()) => match self.check_digest(client, scratch, forward).await {
+            Ok(()) => match self.check_digest(client, scratch, forward, bytes_max).await {
                 Err(code) => code,
                 Ok(()) => {
                     let came_first = scratch.request_body.is_done();
@@ -276,24 +282,41 @@ impl Attempting<'_> {
         client: &mut Client,
         scratch: &mut Scratch,
         forward: Forward,
+        bytes_max: Option<u64>,
     ) -> Result<(), Code> {
         let Some(expected) = forward.body_digest else { return Ok(()) };
+        let total_until_ns = self.total_until_ns(scratch);
         let Scratch { first, request_body, call, .. } = scratch;
+        let began_ns = sys::monotonic_ns();
         while !request_body.is_done() {
-            let until_ns = sys::monotonic_ns() + self.route.timeouts.idle.as_nanos() as u64;
+            let idle_ns = sys::monotonic_ns() + self.route.timeouts.idle.as_nanos() as u64;
+            let floor_ns = floor_ns(self.route.body.rate_min, began_ns, first.content);
+            let until_ns = idle_ns.min(floor_ns).min(total_until_ns);
             client.stream.read_timer.arm(until_ns, Action::Shutdown(Side::Read));
             let (result, buf) = client.stream.reader.read(|| self.worker.bufs.large()).await;
-            let n = match result {
-                Ok(n) if n > 0 => n,
-                _ if client.stream.read_timer.fired() => return Err(Code::BodyTimeout),
-                _ => return Err(Code::ClientGone),
-            };
+            match result {
+                Ok(1..) => {}
+                _ if !client.stream.read_timer.fired() => return Err(Code::ClientGone),
+                _ if until_ns == total_until_ns => return Err(Code::TotalTimeout),
+                _ if until_ns == floor_ns => return Err(Code::BodyTooSlow),
+                _ => return Err(Code::BodyTimeout),
+            }
             client.stream.read_timer.disarm();
-            call.counters.bytes_in.set(call.counters.bytes_in.get() + n as u64);
             client.pending = buf;
-            first.more(&mut client.pending, request_body, self.route.body.max)?;
+            let came = client.pending.len();
+            let taken = first.more(&mut client.pending, request_body, bytes_max);
+            let counters = &call.counters;
+            counters.bytes_in.set(counters.bytes_in.get() + (came - client.pending.len()) as u64);
+            counters.content_in.set(first.content);
+            taken?;
         }
         if first.is_digest(expected) { Ok(()) } else { Err(Code::InvalidCredential) }
+    }
+
+    /// When the call as a whole has taken too long, monotonic ns; [`u64::MAX`]: never.
+    fn total_until_ns(&self, scratch: &Scratch) -> u64 {
+        let total = self.route.timeouts.total;
+        total.map_or(u64::MAX, |total| scratch.call.head_ns + total.as_nanos() as u64)
     }
 
     /// Tries targets until one answers, within the bounds of the upstream's retries.
@@ -310,8 +333,7 @@ impl Attempting<'_> {
         let spec = self.upstream.spec();
         let mut tries = Tries::begin(self.upstream);
         let replayable = scratch.request_body.is_done();
-        let total = self.route.timeouts.total;
-        let total_until_ns = total.map_or(u64::MAX, |total| scratch.call.head_ns + total.as_nanos() as u64);
+        let total_until_ns = self.total_until_ns(scratch);
         let mut left = spec.retries.max;
         // One that died in the pool says that others may have; the next try does not ask them.
         let mut pooled = true;

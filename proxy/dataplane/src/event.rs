@@ -52,6 +52,8 @@ pub enum Event {
     ConnectionsFull {
         /// Which worker.
         worker: usize,
+        /// The listener's name.
+        listener: String,
         /// The bound.
         connections_max: u32,
     },
@@ -100,10 +102,10 @@ impl fmt::Display for Event {
                 "worker {worker}: accepting works again; it failed {failures} times in {:.1} s",
                 paused.as_secs_f64()
             ),
-            Event::ConnectionsFull { worker, connections_max } => write!(
+            Event::ConnectionsFull { worker, listener, connections_max } => write!(
                 f,
-                "worker {worker}: {connections_max} connections are open (listener limit connections_max); \
-                 new ones are closed"
+                "worker {worker}: {connections_max} connections are open at listener {listener} \
+                 (max_connections); new ones are closed"
             ),
             Event::Panicked { worker, why } => {
                 write!(f, "worker {worker}: a request panicked, its connection was closed: {why}")

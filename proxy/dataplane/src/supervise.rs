@@ -139,7 +139,7 @@ impl Dataplane {
         };
         for (listener, sockets) in &state.listeners {
             let socket = sockets.of_worker(index).try_clone_to_owned()?;
-            outbox.send(Command::Listen(listener.clone(), socket)).ok();
+            outbox.send(Command::Listen(listener.clone(), socket, sockets.open.clone())).ok();
         }
         let events = self.options.events.clone();
         let thread = thread::Builder::new().name(format!("penstock-w{index}")).spawn(move || {
@@ -224,7 +224,7 @@ impl Dataplane {
             for &at in &fresh {
                 let (listener, sockets) = &state.listeners[at];
                 let socket = sockets.of_worker(index).try_clone_to_owned()?;
-                seat.outbox.send(Command::Listen(listener.clone(), socket)).ok();
+                seat.outbox.send(Command::Listen(listener.clone(), socket, sockets.open.clone())).ok();
             }
             seat.outbox.send(Command::Configure(served.clone(), acknowledge.clone())).ok();
         }

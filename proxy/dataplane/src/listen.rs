@@ -69,6 +69,7 @@ impl ListenerSockets {
             Address::Unix(path) => {
                 remove_stale(path)?;
                 let listener = StdUnixListener::bind(path)?;
+                sys::bound_accept(listener.as_raw_fd())?;
                 let sockets = vec![listener.into()];
                 Ok(Self { address: address.clone(), open: OpenCount::default(), sockets })
             }

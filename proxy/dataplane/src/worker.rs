@@ -86,6 +86,8 @@ pub enum Command {
     Configure(Served, Sender<Acknowledged>),
     /// Serve a listener, whose connections are counted there.
     Listen(Arc<Listener>, OwnedFd, OpenCount),
+    /// Serve a connection that came in at this address and was accepted outside.
+    Adopt(OwnedFd, Address),
     /// Record calls into this ring.
     Record(Box<RingWriter>),
     /// Finish what is under way, answer with `Connection: close`, and end.
@@ -291,6 +293,10 @@ impl Worker {
                     worker.clone().listen(listener, socket, open);
                     true
                 }
+                Command::Adopt(socket, address) => {
+                    worker.clone().adopt_from(socket, &address);
+                    true
+                }
                 Command::Record(ring) => {
                     *worker.ring.borrow_mut() = Some(*ring);
                     true
@@ -352,6 +358,17 @@ impl Worker {
                 self.clone().adopt(waiting, &entrance);
             }
             sys::shutdown(socket.as_raw_fd(), Side::Both);
+        }
+    }
+
+    /// Serves a connection of the listener at `address`; one that is gone serves no more.
+    fn adopt_from(self: Rc<Self>, socket: OwnedFd, address: &Address) {
+        let listening = self.listening.borrow();
+        let found = listening.iter().find(|(_, entrance)| entrance.listener.address == *address);
+        let entrance = found.map(|(_, entrance)| entrance.clone());
+        drop(listening);
+        if let Some(entrance) = entrance {
+            self.adopt(socket, &entrance);
         }
     }
 

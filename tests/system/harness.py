@@ -117,15 +117,16 @@ class Upstream:
 
 
 class Gateway:
-    """A running `penstock`. `config` may hold {port}, {tls}, {admin}, {up} and {dir}."""
+    """A running `penstock`. `config` may hold {port}, {tls}, {admin}, {up} and {dir}. `launcher` is a command that
+    starts it, as under a filter."""
 
-    def __init__(self, config, upstream=None, args=(), data_dir=None, env=None, ready=True):
+    def __init__(self, config, upstream=None, args=(), data_dir=None, env=None, ready=True, launcher=()):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="penstock-system-"))
         self.port, self.tls, self.admin = free_ports(3)
         self.data_dir = pathlib.Path(data_dir) if data_dir else self.folder / "data"
         self.file = self.folder / "penstock.yaml"
         self.upstream = upstream
-        self.args, self.env = args, env
+        self.args, self.env, self.launcher = args, env, launcher
         self.process = None
         self.out, self.err = [], []
         self.write(config)
@@ -146,7 +147,7 @@ class Gateway:
     def start(self, ready=True):
         self.out, self.err = [], []
         self.process = subprocess.Popen(
-            [binary("penstock"), "run", "--config", str(self.file), *self.args],
+            [*self.launcher, binary("penstock"), "run", "--config", str(self.file), *self.args],
             cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, **(self.env or {})},
         )

@@ -1,7 +1,13 @@
 """What the gate decides, seen from outside: identity, limits, versions, rewrites, CORS."""
 
+import base64
+import hashlib
+import hmac
+import http.client
 import json
+import secrets
 import signal
+import time
 
 from harness import BASIC, KEY, Gateway, Load, request, upstream, wait_for
 
@@ -156,3 +162,69 @@ def test_a_dead_upstream_is_told_and_recorded():
         assert (status, json.loads(body)["code"]) == (502, "upstream_connect_failed"), body
         record = gateway.records("status=502")[0]
         assert record["code"] == "upstream_connect_failed" and "open" in record["route"], record
+
+
+SECRET = "sixteen-characters-or-more"
+SIGNED = """
+workers: 1
+rings: { size: 4MiB }
+listeners: [ { address: 127.0.0.1:{port} } ]
+apps: [ { name: shop, credentials: [ { hmac: { key_id: shop-1, secret: """ + SECRET + """ } } ] } ]
+upstreams: [ { name: up, targets: [ { url: "http://127.0.0.1:{up}" } ] } ]
+services:
+  - name: orders
+    auth: { any: [hmac] }
+    routes:
+      - { name: open, match: { path: /unlimited }, upstream: up, body: { max: unlimited } }
+      - { name: wide, match: { path: /wide }, upstream: up, body: { max: 12MiB } }
+"""
+
+
+def signed(path, body, forged=False):
+    """The fields of a signed request (docs/hmac.md)."""
+    date, nonce = str(int(time.time())), secrets.token_hex(8)
+    digest = f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
+    lines = ["penstock-hmac-sha256", "POST", "127.0.0.1", path, date, nonce, digest]
+    made = hmac.new(SECRET.encode(), "".join(line + "\n" for line in lines).encode(), hashlib.sha256).digest()
+    signature = base64.b64encode(made).decode()
+    return {
+        "content-digest": digest,
+        "authorization": f'Penstock-HMAC-SHA256 key="shop-1", date="{date}", nonce="{nonce}", signature="{signature}"',
+    }
+
+
+def test_signed_bodies_are_bounded_and_forged_ones_never_arrive():
+    """Held whole up to the route's bound, or 10 MiB where there is none: 413 beyond; a changed body is 401."""
+    mib = 1 << 20
+    with upstream() as up, Gateway(SIGNED, up) as gateway:
+        def post(path, length, chunked=False, change=b""):
+            body = b"x" * length
+            sent = (body[:len(body) - len(change)] + change)
+            pieces = (sent[at:at + 65536] for at in range(0, len(sent), 65536)) if chunked else sent
+            connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+            try:
+                try:
+                    connection.request("POST", path, body=pieces, headers=signed(path, body), encode_chunked=chunked)
+                except (BrokenPipeError, ConnectionResetError):
+                    pass  # refused before it was read; the answer is there
+                answer = connection.getresponse()
+                said = json.loads(answer.read())
+                return answer.status, said.get("code"), said.get("body_bytes")
+            finally:
+                connection.close()
+
+        for path, bound in (("/unlimited", 10 * mib), ("/wide", 12 * mib)):
+            for length in (1, 100_000, bound):
+                assert post(path, length) == (200, None, length), (path, length)
+            # Refused by what it announces; nothing of it needs to be sent.
+            announced = {**signed(path, b""), "content-length": str(bound + 1)}
+            status, _, said = request(gateway.port, path, method="POST", headers=announced)
+            assert (status, json.loads(said)["code"]) == (413, "body_too_large"), (path, status, said)
+            arrived = len(up.paths())
+            for length in (10, 100_000, bound):
+                assert post(path, length, change=b"y") == (401, "invalid_credential", None), (path, length)
+            assert len(up.paths()) == arrived, "a forged body arrived"
+        # Without a length said beforehand it is read up to the bound.
+        status, code, _ = post("/unlimited", 10 * mib + 100_000, chunked=True)
+        assert (status, code) == (413, "body_too_large"), (status, code)
+        wait_for("the end of all calls", lambda: gateway.status()["workers"][0]["requests"] == 0)

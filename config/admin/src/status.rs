@@ -63,6 +63,8 @@ pub struct WorkerStatus {
     pub requests: u32,
     /// Client connections accepted since it started.
     pub accepted: u64,
+    /// Accepts that failed for want of descriptors or memory.
+    pub accept_failures: u64,
     /// Requests that panicked.
     pub panics: u64,
     /// Milliseconds since its last sign of life.
@@ -101,10 +103,13 @@ pub(crate) fn process_metrics(status: &Status, ready: bool) -> String {
     let events = single(status.events_suppressed);
     one("events_suppressed_total", "Events not printed because of their rate.", "counter", &events);
     type Of = fn(&WorkerStatus) -> u64;
-    let by_worker: [(&str, &str, &str, Of); 5] = [
+    let by_worker: [(&str, &str, &str, Of); 6] = [
         ("worker_connections", "Client connections open.", "gauge", |w| u64::from(w.connections)),
         ("worker_requests", "Requests under way.", "gauge", |w| u64::from(w.requests)),
         ("worker_accepted_total", "Client connections accepted.", "counter", |w| w.accepted),
+        ("worker_accept_failures_total", "Accepts that failed for want of descriptors.", "counter", |w| {
+            w.accept_failures
+        }),
         ("worker_panics_total", "Requests that panicked.", "counter", |w| w.panics),
         ("worker_heartbeat_age_ms", "Time since the last sign of life.", "gauge", |w| w.heartbeat_age_ms),
     ];

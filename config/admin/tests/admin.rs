@@ -38,6 +38,7 @@ impl Source for Told {
                 connections: 3,
                 requests: 2,
                 accepted: 9,
+                accept_failures: 4,
                 panics: 0,
                 heartbeat_age_ms: 4,
             }],

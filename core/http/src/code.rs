@@ -154,7 +154,7 @@ codes! {
 
     // 900-999: the gateway
     InternalError = 900, "internal_error", 500, "Internal error", "A fault of the gateway; the record of the call has more.";
-    Overloaded = 901, "overloaded", 503, "Overloaded", "The worker passed a mark of queue or memory and sheds calls.";
+    Overloaded = 901, "overloaded", 503, "Overloaded", "The gateway lacks a resource of its own, as descriptors or memory, and sheds calls.";
     Draining = 902, "draining", 503, "Shutting down", "The gateway is draining and takes no new call on this connection.";
     ClientGone = 903, "client_gone", 499, "Client gone", "The client closed the connection before the answer was complete (in records only).";
     PolicyFailed = 904, "policy_failed", 500, "Policy failed", "A policy of the route could not be carried out.";

@@ -16,8 +16,10 @@ pub const SLOW_SEND_US: u64 = 10_000;
 /// Numbers that both directions of a call change while they run.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Bytes read from the client.
+    /// Bytes of the request as the client framed it, head included.
     pub bytes_in: Cell<u64>,
+    /// Bytes of content among them, for limits.
+    pub content_in: Cell<u64>,
     /// Bytes sent to the upstream.
     pub upstream_out: Cell<u64>,
     /// The request is with the upstream as a whole.
@@ -33,6 +35,8 @@ pub struct Call {
     pub record: CallRecord,
     /// See [`Counters`].
     pub counters: Rc<Counters>,
+    /// Bytes of content that went to the client, for limits.
+    pub content_out: u64,
     /// First byte, monotonic ns.
     pub began_ns: u64,
     /// Head complete, monotonic ns.
@@ -59,8 +63,10 @@ impl Call {
         self.open = true;
         self.last_send = 0;
         self.settled_ns = 0;
+        self.content_out = 0;
         let counters = &self.counters;
         counters.bytes_in.set(head.head_len as u64);
+        counters.content_in.set(0);
         counters.upstream_out.set(0);
         counters.sent.set(false);
         counters.answering.set(false);

@@ -122,6 +122,7 @@ pub async fn serve(worker: Rc<Worker>, mut client: Box<Client>) {
         // Boxed, so that the task of a parked connection stays small.
         match Box::pin(active(&worker, &mut client)).await {
             Phase::Closed => return,
+            Phase::Ended => break,
             Phase::Parked => {
                 worker.stats.parked.fetch_add(1, Ordering::Relaxed);
             }
@@ -129,23 +130,33 @@ pub async fn serve(worker: Rc<Worker>, mut client: Box<Client>) {
         let timeouts = client.peer.listener.timeouts;
         let keepalive_ns = timeouts.keepalive.as_nanos() as u64;
         let until_ns = sys::monotonic_ns() + keepalive_ns.saturating_sub(IDLE_RELEASE_NS);
-        client.stream.read_timer.arm(until_ns, Action::Shutdown(Side::Both));
-        let reader = &mut client.stream.reader;
+        client.stream.read_timer.arm(until_ns, Action::Wake);
+        let Stream { reader, read_timer, .. } = &mut client.stream;
         reader.post(Buf::with_capacity(PARKED_BYTES));
         let read = poll_fn(|cx| match reader.poll_read(cx) {
-            Poll::Pending if worker.closing_idle.get() => Poll::Ready(None),
+            Poll::Pending if worker.closing_idle.get() || read_timer.fired() => Poll::Ready(None),
             read => read.map(Some),
         });
-        let Some((Ok(1..), buf)) = read.await else { return };
+        let Some((Ok(1..), buf)) = read.await else { break };
         let mut pending = worker.bufs.small();
         pending.push(buf.bytes());
         client.pending = pending;
         client.began_ns = sys::monotonic_ns();
     }
+    if client.peer.tls.is_some() {
+        Box::pin(farewell(&mut client)).await;
+    }
+    if client.stream.reader.is_posted() {
+        client.stream.shutdown(Side::Both); // the read ends, and with it the last hold of the descriptor
+    }
 }
 
 enum Phase {
+    /// All that the client is to have has been sent.
     Closed,
+    /// The connection ended between two requests, by the client, a deadline or a drain.
+    Ended,
+    /// It is idle.
     Parked,
 }
 
@@ -217,11 +228,11 @@ async fn read_head<'w>(
             let until_ns = client.began_ns + timeouts.head.as_nanos() as u64;
             client.stream.read_timer.arm(until_ns, Action::Shutdown(Side::Read));
         } else if worker.closing_idle.get() && client.requests > 0 {
-            return Err(Phase::Closed);
+            return Err(Phase::Ended);
         } else if client.requests == 0 {
             // A connection that has brought nothing yet is not worth parking; it ends with its first head's time.
             let until_ns = client.opened_ns + timeouts.head.as_nanos() as u64;
-            client.stream.read_timer.arm(until_ns, Action::Shutdown(Side::Both));
+            client.stream.read_timer.arm(until_ns, Action::Wake);
         } else if idle_until_ns == 0 {
             let keepalive_ns = timeouts.keepalive.as_nanos() as u64;
             idle_until_ns = sys::tick_ns() + IDLE_RELEASE_NS.min(keepalive_ns);
@@ -238,7 +249,7 @@ async fn read_head<'w>(
                 return Poll::Ready(Some(read));
             }
             let (closing, idle) = (worker.closing_idle.get(), client.began_ns == 0);
-            if idle && worker.closing_fresh.get() && client.requests == 0 {
+            if idle && client.requests == 0 && (worker.closing_fresh.get() || read_timer.fired()) {
                 return Poll::Ready(None); // nothing has come, and nothing is waited for any more
             }
             if idle && client.requests > 0 && (closing || read_timer.fired()) && !cancelled {
@@ -248,27 +259,28 @@ async fn read_head<'w>(
             }
             Poll::Pending
         });
-        let Some((result, buf)) = read.await else { return Err(Phase::Closed) };
+        let Some((result, buf)) = read.await else { return Err(Phase::Ended) };
         client.pending = buf;
         match result {
-            Ok(0) if client.pending.is_empty() => return Err(Phase::Closed),
+            Ok(0) if client.pending.is_empty() => return Err(Phase::Ended),
             Ok(0) if client.stream.read_timer.fired() => return Ok(Head::TooSlow),
-            Ok(0) => return Err(Phase::Closed),
+            Ok(0) => return Err(Phase::Ended),
             Ok(_) => {}
             Err(_) if cancelled && client.pending.is_empty() => {
-                return Err(if worker.closing_idle.get() { Phase::Closed } else { Phase::Parked });
+                return Err(if worker.closing_idle.get() { Phase::Ended } else { Phase::Parked });
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             // Under TLS the end that our own deadline made is an error, as no farewell came with it.
             Err(_) if client.stream.read_timer.fired() && !client.pending.is_empty() => {
                 return Ok(Head::TooSlow);
             }
-            Err(_) => return Err(Phase::Closed),
+            Err(_) => return Err(Phase::Ended),
         }
     }
 }
 
-/// Ends our side of TLS, if there is any.
+/// Ends our side of TLS, if there is any: with close_notify, so that the client can tell this end from one that
+/// somebody cut (RFC 8446 section 6.1).
 async fn farewell(client: &mut Client) {
     if client.peer.tls.is_some() {
         client.stream.write_timer.arm(sys::monotonic_ns() + LINGER_NS, Action::Shutdown(Side::Both));

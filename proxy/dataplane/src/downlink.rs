@@ -226,6 +226,7 @@ impl Downlink<'_> {
                     head_left = true; // what stands in `out` goes before the bytes of the buffer
                 }
                 complete = relay.then == Then::End || self.body.is_done();
+                self.call.content_out += relay.content as u64;
                 buf = self.pass(buf, relay.forward, &mut head_left, complete).await?;
                 buf.consume(relay.skip);
                 match relay.then {

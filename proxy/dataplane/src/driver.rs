@@ -88,37 +88,77 @@ impl fmt::Display for Driver {
     }
 }
 
+/// Why io_uring cannot be used: the call that failed for the plainest set of flags, and how.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// No ring can be made.
+    #[error("io_uring_setup: {0}")]
+    Setup(#[source] io::Error),
+    /// A ring can be made, but it cannot be asked what it can do.
+    #[error("io_uring_register: {0}")]
+    Register(#[source] io::Error),
+    /// What is handed to a ring is never done.
+    #[error("io_uring_enter: {0}")]
+    Enter(#[source] io::Error),
+    /// The kernel lacks an operation that workers need.
+    #[error("the kernel's io_uring lacks an operation that is needed")]
+    Operations,
+    /// The probe had no thread to run on, or panicked.
+    #[error("the probe did not run: {0}")]
+    Probe(#[source] io::Error),
+}
+
+/// What was chosen.
+#[derive(Debug)]
+pub struct Chosen {
+    /// The driver to run on.
+    pub driver: Driver,
+    /// Why it is not io_uring, where that was tried.
+    pub refused: Option<Unusable>,
+}
+
 /// Finds the driver to use; once per process, on a thread of its own (a single-issuer ring belongs to the
 /// thread that made it).
 ///
 /// # Errors
 /// When io_uring was asked for and no set of flags works: why the plainest one did not.
-pub fn choose(choice: Choice) -> io::Result<Driver> {
+pub fn find(choice: Choice) -> Result<Chosen, Unusable> {
     if choice == Choice::Epoll {
-        return Ok(Driver::Epoll);
+        return Ok(Chosen { driver: Driver::Epoll, refused: None });
     }
     let probed = thread::Builder::new().name("penstock-probe".into()).spawn(|| {
-        let mut last = io::Error::from(io::ErrorKind::Unsupported);
+        let mut last = Unusable::Operations;
         for flags in Flags::ALL {
             match probe(flags) {
-                Ok(()) => return Ok(Driver::Uring(flags)),
-                Err(e) => last = e,
+                Ok(()) => return Ok(flags),
+                Err(why) => last = why,
             }
         }
         Err(last)
-    })?;
-    match probed.join().unwrap_or_else(|_| Err(io::Error::other("the io_uring probe panicked"))) {
-        Ok(driver) => Ok(driver),
-        Err(_) if choice == Choice::Auto => Ok(Driver::Epoll),
-        Err(e) => Err(e),
+    });
+    let flags = probed.map_err(Unusable::Probe).and_then(|thread| {
+        thread.join().unwrap_or_else(|_| Err(Unusable::Probe(io::Error::other("it panicked"))))
+    });
+    match flags {
+        Ok(flags) => Ok(Chosen { driver: Driver::Uring(flags), refused: None }),
+        Err(why) if choice == Choice::Auto => Ok(Chosen { driver: Driver::Epoll, refused: Some(why) }),
+        Err(why) => Err(why),
     }
 }
 
-fn probe(flags: Flags) -> io::Result<()> {
+/// [`find`], for whom the driver is enough.
+///
+/// # Errors
+/// As [`find`].
+pub fn choose(choice: Choice) -> io::Result<Driver> {
+    find(choice).map(|chosen| chosen.driver).map_err(io::Error::other)
+}
+
+fn probe(flags: Flags) -> Result<(), Unusable> {
     const TOKEN: u64 = 7;
-    let mut ring: IoUring = flags.builder().build(RING_ENTRIES)?;
+    let mut ring: IoUring = flags.builder().build(RING_ENTRIES).map_err(Unusable::Setup)?;
     let mut ops = Probe::new();
-    ring.submitter().register_probe(&mut ops)?;
+    ring.submitter().register_probe(&mut ops).map_err(Unusable::Register)?;
     let needed = [
         opcode::Accept::CODE,
         opcode::AsyncCancel::CODE,
@@ -129,13 +169,13 @@ fn probe(flags: Flags) -> io::Result<()> {
         opcode::Send::CODE,
     ];
     if !needed.iter().all(|&code| ops.is_supported(code)) {
-        return Err(io::ErrorKind::Unsupported.into());
+        return Err(Unusable::Operations);
     }
-    submit_nop(&mut ring, TOKEN)?;
-    ring.submit_and_wait(1)?;
+    submit_nop(&mut ring, TOKEN).map_err(Unusable::Enter)?;
+    ring.submit_and_wait(1).map_err(Unusable::Enter)?;
     match ring.completion().next() {
         Some(entry) if entry.user_data() == TOKEN => Ok(()),
-        _ => Err(io::ErrorKind::Unsupported.into()),
+        _ => Err(Unusable::Enter(io::Error::other("nothing came of it"))),
     }
 }
 
@@ -151,19 +191,32 @@ fn submit_nop(ring: &mut IoUring, token: u64) -> io::Result<()> {
 /// # Errors
 /// When not even the epoll runtime can be made.
 pub fn run<F: Future>(driver: Driver, make: impl FnOnce(Driver) -> F) -> io::Result<F::Output> {
+    run_or(driver, |driver, _| make(driver))
+}
+
+/// [`run`]; `make` also hears why it became epoll instead of io_uring.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_or<F: Future>(
+    driver: Driver,
+    make: impl FnOnce(Driver, Option<io::Error>) -> F,
+) -> io::Result<F::Output> {
+    let mut refused = None;
     if let Driver::Uring(flags) = driver {
         let built = RuntimeBuilder::<IoUringDriver>::new()
             .uring_builder(flags.builder())
             .with_entries(RING_ENTRIES)
             .enable_timer()
             .build();
-        if let Ok(mut runtime) = built {
-            return Ok(runtime.block_on(make(driver)));
+        match built {
+            Ok(mut runtime) => return Ok(runtime.block_on(make(driver, None))),
+            Err(error) => refused = Some(error),
         }
     }
     let mut runtime =
         RuntimeBuilder::<LegacyDriver>::new().with_entries(RING_ENTRIES).enable_timer().build()?;
-    Ok(runtime.block_on(make(Driver::Epoll)))
+    Ok(runtime.block_on(make(Driver::Epoll, refused)))
 }
 
 #[cfg(test)]

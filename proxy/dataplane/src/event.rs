@@ -1,6 +1,7 @@
 //! What workers tell people: rare events, sent to the control side, which prints them at a bounded rate.
 
 use std::fmt;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -19,6 +20,8 @@ pub enum Event {
         worker: usize,
         /// The driver it got.
         driver: Driver,
+        /// Why it did not get the ring that it was to run on.
+        refused: Option<String>,
         /// The CPU it is pinned to, or why it is not.
         pinned: Result<usize, String>,
     },
@@ -29,17 +32,28 @@ pub enum Event {
         /// Why.
         why: String,
     },
-    /// Accepting failed, for want of descriptors or memory; it is tried again.
+    /// Accepting failed, for want of descriptors or memory; it is tried again. Told once, until it works again.
     AcceptFailed {
         /// Which worker.
         worker: usize,
         /// What the operating system said.
         why: String,
     },
+    /// Accepting works again.
+    AcceptResumed {
+        /// Which worker.
+        worker: usize,
+        /// From the first failure to the last.
+        paused: Duration,
+        /// How often it failed.
+        failures: u64,
+    },
     /// A listener has as many connections as it may.
     ConnectionsFull {
         /// Which worker.
         worker: usize,
+        /// The listener's name.
+        listener: String,
         /// The bound.
         connections_max: u32,
     },
@@ -69,18 +83,29 @@ pub enum Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Event::Started { worker, driver, pinned: Ok(cpu) } => {
-                write!(f, "worker {worker}: {driver}, cpu {cpu}")
-            }
-            Event::Started { worker, driver, pinned: Err(why) } => {
-                write!(f, "worker {worker}: {driver}, not pinned ({why})")
+            Event::Started { worker, driver, refused, pinned } => {
+                write!(f, "worker {worker}: {driver}")?;
+                if let Some(why) = refused {
+                    write!(f, " (no ring of its own: {why})")?;
+                }
+                match pinned {
+                    Ok(cpu) => write!(f, ", cpu {cpu}"),
+                    Err(why) => write!(f, ", not pinned ({why})"),
+                }
             }
             Event::Ended { worker, why } => write!(f, "worker {worker} ended: {why}"),
-            Event::AcceptFailed { worker, why } => write!(f, "worker {worker}: accepting fails: {why}"),
-            Event::ConnectionsFull { worker, connections_max } => write!(
+            Event::AcceptFailed { worker, why } => {
+                write!(f, "worker {worker}: accepting pauses, as it fails: {why}")
+            }
+            Event::AcceptResumed { worker, paused, failures } => write!(
                 f,
-                "worker {worker}: {connections_max} connections are open (listener limit connections_max); \
-                 new ones are closed"
+                "worker {worker}: accepting works again; it failed {failures} times in {:.1} s",
+                paused.as_secs_f64()
+            ),
+            Event::ConnectionsFull { worker, listener, connections_max } => write!(
+                f,
+                "worker {worker}: {connections_max} connections are open at listener {listener} \
+                 (max_connections); new ones are closed"
             ),
             Event::Panicked { worker, why } => {
                 write!(f, "worker {worker}: a request panicked, its connection was closed: {why}")

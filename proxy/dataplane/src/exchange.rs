@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use penstock_balance::Outcome;
-use penstock_gate::spec::RetryOn;
+use penstock_gate::spec::{self, RetryOn};
 use penstock_gate::{CallPlan, Forward, Request, RouteRule, Verdict};
 use penstock_http::body::BodyReader;
 use penstock_http::{Code, Refusal, RequestHead, ResponseHead, Upgrade};
@@ -23,10 +23,14 @@ use crate::downlink::{Done, Downlink, Failed};
 use crate::record;
 use crate::shape::{self, ResponseShape};
 use crate::sys::{self, Side};
-use crate::uplink::{BodyRules, FirstPiece, Stop, Uplink};
+use crate::uplink::{BodyRules, FirstPiece, Stop, Uplink, floor_ns};
 use crate::upstream::pool::Connection;
 use crate::upstream::{Patience, Target, Tries, Upstream};
 use crate::worker::Worker;
+
+/// Bytes of a signed body on a route that sets no bound of its own. Such a body is held whole until it has proved to
+/// be what was signed.
+pub const SIGNED_BODY_BYTES_MAX: u64 = spec::Body::MAX;
 
 /// What becomes of a client's connection after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +94,9 @@ impl DerefMut for Lease<'_> {
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
         if let Some(mut scratch) = self.scratch.take() {
-            scratch.head.reset(); // it may have been given up half-read
+            // Either head may have been given up half-read, and the next request must not go on from there.
+            scratch.head.reset();
+            scratch.response.reset();
             record::abandoned(self.worker, &mut scratch);
             settle(self.worker, &mut scratch);
             scratch.first.forget_large();
@@ -104,7 +110,7 @@ fn settle(worker: &Worker, scratch: &mut Scratch) {
     if scratch.plan.permits.is_empty() {
         return;
     }
-    let moved = BytesMoved { up: scratch.call.counters.bytes_in.get(), down: scratch.call.record.bytes_out };
+    let moved = BytesMoved { up: scratch.call.counters.content_in.get(), down: scratch.call.content_out };
     let now = worker.both(sys::monotonic_ns());
     worker.gate.borrow_mut().shard.release(now, &mut scratch.plan.permits, moved);
 }
@@ -240,18 +246,20 @@ enum Ended {
 impl Attempting<'_> {
     async fn run(&self, client: &mut Client, scratch: &mut Scratch, forward: Forward, now_ns: u64) -> After {
         scratch.request_body.begin_request(scratch.head.framing);
-        let taken = scratch.first.take(
-            &mut client.pending,
-            &mut scratch.request_body,
-            self.route.body.max,
-            forward.body_digest.is_some(),
-        );
+        let signed = forward.body_digest.is_some();
+        let bytes_max = self.route.body.max.or(signed.then_some(SIGNED_BODY_BYTES_MAX));
+        let came = client.pending.len();
+        let Scratch { first, request_body, call, .. } = &mut *scratch;
+        let taken = first.take(&mut client.pending, request_body, bytes_max, signed);
+        let counters = &call.counters;
+        counters.bytes_in.set(counters.bytes_in.get() + (came - client.pending.len()) as u64);
+        counters.content_in.set(first.content);
         // Whether the next request can follow is known only where every byte of this one was taken from the pending
         // ones, and every byte behind it was put back.
         let mut body_read = false;
         let code = match taken {
             Err(code) => code,
-            Ok(()) => match self.check_digest(client, scratch, forward).await {
+            Ok(()) => match self.check_digest(client, scratch, forward, bytes_max).await {
                 Err(code) => code,
                 Ok(()) => {
                     let came_first = scratch.request_body.is_done();
@@ -274,24 +282,41 @@ impl Attempting<'_> {
         client: &mut Client,
         scratch: &mut Scratch,
         forward: Forward,
+        bytes_max: Option<u64>,
     ) -> Result<(), Code> {
         let Some(expected) = forward.body_digest else { return Ok(()) };
+        let total_until_ns = self.total_until_ns(scratch);
         let Scratch { first, request_body, call, .. } = scratch;
+        let began_ns = sys::monotonic_ns();
         while !request_body.is_done() {
-            let until_ns = sys::monotonic_ns() + self.route.timeouts.idle.as_nanos() as u64;
+            let idle_ns = sys::monotonic_ns() + self.route.timeouts.idle.as_nanos() as u64;
+            let floor_ns = floor_ns(self.route.body.rate_min, began_ns, first.content);
+            let until_ns = idle_ns.min(floor_ns).min(total_until_ns);
             client.stream.read_timer.arm(until_ns, Action::Shutdown(Side::Read));
             let (result, buf) = client.stream.reader.read(|| self.worker.bufs.large()).await;
-            let n = match result {
-                Ok(n) if n > 0 => n,
-                _ if client.stream.read_timer.fired() => return Err(Code::BodyTimeout),
-                _ => return Err(Code::ClientGone),
-            };
+            match result {
+                Ok(1..) => {}
+                _ if !client.stream.read_timer.fired() => return Err(Code::ClientGone),
+                _ if until_ns == total_until_ns => return Err(Code::TotalTimeout),
+                _ if until_ns == floor_ns => return Err(Code::BodyTooSlow),
+                _ => return Err(Code::BodyTimeout),
+            }
             client.stream.read_timer.disarm();
-            call.counters.bytes_in.set(call.counters.bytes_in.get() + n as u64);
             client.pending = buf;
-            first.more(&mut client.pending, request_body, self.route.body.max)?;
+            let came = client.pending.len();
+            let taken = first.more(&mut client.pending, request_body, bytes_max);
+            let counters = &call.counters;
+            counters.bytes_in.set(counters.bytes_in.get() + (came - client.pending.len()) as u64);
+            counters.content_in.set(first.content);
+            taken?;
         }
         if first.is_digest(expected) { Ok(()) } else { Err(Code::InvalidCredential) }
+    }
+
+    /// When the call as a whole has taken too long, monotonic ns; [`u64::MAX`]: never.
+    fn total_until_ns(&self, scratch: &Scratch) -> u64 {
+        let total = self.route.timeouts.total;
+        total.map_or(u64::MAX, |total| scratch.call.head_ns + total.as_nanos() as u64)
     }
 
     /// Tries targets until one answers, within the bounds of the upstream's retries.
@@ -308,12 +333,14 @@ impl Attempting<'_> {
         let spec = self.upstream.spec();
         let mut tries = Tries::begin(self.upstream);
         let replayable = scratch.request_body.is_done();
-        let total = self.route.timeouts.total;
-        let total_until_ns = total.map_or(u64::MAX, |total| scratch.call.head_ns + total.as_nanos() as u64);
+        let total_until_ns = self.total_until_ns(scratch);
         let mut left = spec.retries.max;
+        // One that died in the pool says that others may have; the next try does not ask them.
+        let mut pooled = true;
         loop {
             let target = tries.next(now_ns, forward.balance_hash)?;
-            let (connection, fresh) = match self.connect(scratch, &spec, &target, total_until_ns).await {
+            let connected = self.connect(scratch, &spec, &target, pooled, total_until_ns).await;
+            let (connection, fresh) = match connected {
                 Ok(connection) => connection,
                 Err(code) => {
                     now_ns = sys::monotonic_ns();
@@ -321,10 +348,12 @@ impl Attempting<'_> {
                         tries.ended(Outcome::Unknown, now_ns, 0);
                         return Err(Code::TotalTimeout);
                     }
-                    let busy = code == Code::PoolExhausted;
+                    // Places or descriptors that are lacking here are no fault of the target's.
+                    let busy = matches!(code, Code::PoolExhausted | Code::Overloaded);
                     tries.ended(if busy { Outcome::Unknown } else { Outcome::Failure }, now_ns, 0);
                     // Nothing was sent, so whatever the method, it may go elsewhere.
                     if left > 0
+                        && code != Code::Overloaded
                         && spec.retries.retry_on.contains(&RetryOn::ConnectFailure)
                         && tries.may_retry()
                     {
@@ -357,6 +386,7 @@ impl Attempting<'_> {
                         return Err(code);
                     }
                     left -= 1;
+                    pooled = !stale;
                     scratch.call.record.retries += 1;
                     now_ns = sys::monotonic_ns();
                 }
@@ -364,18 +394,19 @@ impl Attempting<'_> {
         }
     }
 
-    /// A pooled connection, or a new one (`true`).
+    /// A pooled connection, if it may be one, or a new one (`true`).
     async fn connect(
         &self,
         scratch: &mut Scratch,
         spec: &penstock_gate::spec::Upstream,
         target: &Target,
+        pooled: bool,
         total_until_ns: u64,
     ) -> Result<(Connection, bool), Code> {
         let record = &mut scratch.call.record;
         record.upstream = spec.id.0;
         record.target = target.spec.id.0;
-        if let Some(connection) = target.pool.take() {
+        if pooled && let Some(connection) = target.pool.take() {
             record.flags |= penstock_ring::flag::UPSTREAM_REUSED;
             return Ok((connection, false));
         }

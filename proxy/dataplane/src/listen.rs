@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use penstock_gate::spec::Address;
 
@@ -13,11 +15,37 @@ use crate::sys;
 /// Connections that may wait to be accepted, per worker and address; the kernel caps it at `somaxconn`.
 pub const BACKLOG: i32 = 4096;
 
+/// Connections open at one listener, over all workers of the node. Touched when one opens or closes.
+#[derive(Debug, Clone, Default)]
+pub struct OpenCount(Arc<AtomicU32>);
+
+impl OpenCount {
+    /// Takes the place of one connection if fewer than `open_max` are open.
+    pub fn enter(&self, open_max: u32) -> Option<Place> {
+        let taken = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < open_max).then_some(open + 1));
+        taken.ok().map(|_| Place(self.0.clone()))
+    }
+}
+
+/// The place of one open connection, given back when dropped.
+#[derive(Debug)]
+pub struct Place(Arc<AtomicU32>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The sockets of one address.
 #[derive(Debug)]
 pub struct ListenerSockets {
     /// Where they listen.
     pub address: Address,
+    /// The connections that came in by them and are open.
+    pub open: OpenCount,
     /// One a worker; a Unix socket has one that all share (SO_REUSEPORT does not spread it).
     sockets: Vec<OwnedFd>,
 }
@@ -36,12 +64,14 @@ impl ListenerSockets {
                 for _ in 1..workers {
                     sockets.push(sys::listen_tcp(bound, BACKLOG)?);
                 }
-                Ok(Self { address: Address::Tcp(bound), sockets })
+                Ok(Self { address: Address::Tcp(bound), open: OpenCount::default(), sockets })
             }
             Address::Unix(path) => {
                 remove_stale(path)?;
                 let listener = StdUnixListener::bind(path)?;
-                Ok(Self { address: address.clone(), sockets: vec![listener.into()] })
+                sys::bound_accept(listener.as_raw_fd())?;
+                let sockets = vec![listener.into()];
+                Ok(Self { address: address.clone(), open: OpenCount::default(), sockets })
             }
         }
     }

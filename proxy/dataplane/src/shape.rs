@@ -30,7 +30,7 @@ pub fn write_request(
     let spec = upstream.spec();
     let host: Option<&[u8]> = match &spec.host_header {
         HostHeader::Keep if head.fields.has(FieldId::Host) => None,
-        HostHeader::Keep | HostHeader::Target => Some(target.label()),
+        HostHeader::Keep | HostHeader::Target => Some(target.host()),
         HostHeader::Fixed(host) => Some(host.as_bytes()),
     };
     if let Some(host) = host {

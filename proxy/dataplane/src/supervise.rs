@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use penstock_gate::spec::{Address, Listener};
+use penstock_ring::RingWriter;
 
 use crate::driver::Driver;
 use crate::event::{Event, Events};
 use crate::listen::ListenerSockets;
-use crate::mailbox::{Outbox, mailbox};
+use crate::mailbox::{COMMANDS_MAX, Outbox, mailbox};
 use crate::sys;
 use crate::upstream::node::NodeTargets;
 use crate::worker::{self, Command, Equipment, Served, Start, WorkerStats, panic_message};
@@ -29,6 +30,12 @@ pub const ACKNOWLEDGE_MAX: Duration = Duration::from_secs(10);
 pub const REPLACED_MAX: usize = 8;
 /// See [`REPLACED_MAX`].
 pub const REPLACED_WINDOW: Duration = Duration::from_secs(60);
+
+/// Connections that are taken from the queue of a hung worker at one look. A mailbox holds those of as many looks as
+/// it takes to notice that the successor hangs, too.
+pub const ADOPTED_MAX: usize = 128;
+
+const _: () = assert!(ADOPTED_MAX * (HEARTBEAT_MAX.as_secs() as usize + 2) < COMMANDS_MAX);
 
 /// Connections that go idle before the memory they held is given back to the system.
 pub const PARKED_TRIM: u64 = 100;
@@ -75,6 +82,8 @@ struct Seat {
     thread: JoinHandle<()>,
     stats: Arc<WorkerStats>,
     replaced: Vec<Instant>,
+    /// Threads that hung in this place and have not ended.
+    hung: Vec<JoinHandle<()>>,
 }
 
 struct State {
@@ -138,7 +147,7 @@ impl Dataplane {
         };
         for (listener, sockets) in &state.listeners {
             let socket = sockets.of_worker(index).try_clone_to_owned()?;
-            outbox.send(Command::Listen(listener.clone(), socket)).ok();
+            outbox.send(Command::Listen(listener.clone(), socket, sockets.open.clone())).ok();
         }
         let events = self.options.events.clone();
         let thread = thread::Builder::new().name(format!("penstock-w{index}")).spawn(move || {
@@ -149,7 +158,7 @@ impl Dataplane {
             };
             events.tell(Event::Ended { worker: index, why });
         })?;
-        Ok(Seat { outbox, thread, stats, replaced })
+        Ok(Seat { outbox, thread, stats, replaced, hung: Vec::new() })
     }
 
     /// Addresses that are listened on, with the ports that were given for port 0.
@@ -170,6 +179,14 @@ impl Dataplane {
     /// The counters of each worker.
     pub fn stats(&self) -> Vec<Arc<WorkerStats>> {
         self.lock().seats.iter().map(|seat| seat.stats.clone()).collect()
+    }
+
+    /// Has a worker that records nothing record calls into this ring from now on. A worker that has ended does
+    /// not take it; the one in its place brings its own.
+    pub fn give_ring(&self, worker: usize, ring: RingWriter) {
+        if let Some(seat) = self.lock().seats.get(worker) {
+            seat.outbox.send(Command::Record(Box::new(ring))).ok();
+        }
     }
 
     /// What is served now.
@@ -215,7 +232,7 @@ impl Dataplane {
             for &at in &fresh {
                 let (listener, sockets) = &state.listeners[at];
                 let socket = sockets.of_worker(index).try_clone_to_owned()?;
-                seat.outbox.send(Command::Listen(listener.clone(), socket)).ok();
+                seat.outbox.send(Command::Listen(listener.clone(), socket, sockets.open.clone())).ok();
             }
             seat.outbox.send(Command::Configure(served.clone(), acknowledge.clone())).ok();
         }
@@ -265,7 +282,30 @@ impl Dataplane {
             self.options.events.tell(Event::Ended { worker: index, why: why.to_owned() });
             // A hung thread cannot be ended; without its mailbox and socket it does no harm if it wakes.
             if let Ok(seat) = self.seat(index, &state, replaced) {
-                state.seats[index] = seat;
+                let mut before = std::mem::replace(&mut state.seats[index], seat);
+                before.hung.push(before.thread);
+                state.seats[index].hung = before.hung;
+            }
+        }
+        Self::adopt_waiting(&mut state);
+    }
+
+    /// Takes what waits at the sockets of workers that hang to their successors. The kernel wakes whoever asked first
+    /// for a connection, which is a worker that hangs: its successor would not hear of that one until others follow.
+    fn adopt_waiting(state: &mut State) {
+        for (index, seat) in state.seats.iter_mut().enumerate() {
+            seat.hung.retain(|thread| !thread.is_finished());
+            if seat.hung.is_empty() {
+                continue;
+            }
+            let sockets =
+                state.listeners.iter().map(|(listener, sockets)| (listener, sockets.of_worker(index)));
+            let waiting = sockets.flat_map(|(listener, socket)| {
+                std::iter::from_fn(move || sys::accept_waiting(socket))
+                    .map(|connection| Command::Adopt(connection, listener.address.clone()))
+            });
+            for command in waiting.take(ADOPTED_MAX) {
+                seat.outbox.send(command).ok();
             }
         }
     }

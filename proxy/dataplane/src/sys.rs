@@ -144,6 +144,14 @@ pub fn raise_descriptor_limit() -> u64 {
     lim.rlim_cur
 }
 
+/// Whether this process or system has run out of descriptors, memory or local ports: no peer is to blame.
+pub fn is_exhausted(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS | libc::EADDRNOTAVAIL)
+    )
+}
+
 fn set_option<T>(fd: RawFd, level: i32, name: i32, value: &T) -> io::Result<()> {
     // SAFETY: `value` is valid for reads of size_of::<T>() bytes; the kernel copies them.
     let r = unsafe {
@@ -182,6 +190,7 @@ pub fn listen_tcp(addr: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
         }
     };
     bound?;
+    bound_accept(raw)?;
     // SAFETY: plain integers.
     if unsafe { libc::listen(raw, backlog) } != 0 {
         return Err(io::Error::last_os_error());
@@ -214,7 +223,17 @@ fn sockaddr_v6(a: SocketAddrV6) -> libc::sockaddr_in6 {
     }
 }
 
-/// Takes a connection that waits at a listening socket, without waiting for one.
+/// Lets no accept(2) on this listening socket wait, however it came to be blocking: what poll(2) has shown may be
+/// gone by then, taken by another thread. Accepts of a ring and of epoll do not wait in that call and are not touched.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub fn bound_accept(fd: RawFd) -> io::Result<()> {
+    let wait = libc::timeval { tv_sec: 0, tv_usec: 1000 };
+    set_option(fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &wait)
+}
+
+/// Takes a connection that waits at a listening socket, without waiting for one (see [`bound_accept`]).
 pub fn accept_waiting(fd: std::os::fd::BorrowedFd<'_>) -> Option<OwnedFd> {
     let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: `poll` is one valid pollfd; a timeout of 0 returns at once.

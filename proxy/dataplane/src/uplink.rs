@@ -20,6 +20,17 @@ use crate::sys::{self, Side};
 /// Before this has passed, no floor rate is asked of a body, in nanoseconds.
 pub const RATE_GRACE_NS: u64 = 10_000_000_000;
 
+/// When a body that began at `began_ns` and has brought `content` bytes falls below `rate_min` bytes a second;
+/// [`u64::MAX`]: never. Monotonic ns.
+pub fn floor_ns(rate_min: Option<u64>, began_ns: u64, content: u64) -> u64 {
+    match rate_min {
+        Some(rate) if rate > 0 => began_ns
+            .saturating_add(RATE_GRACE_NS)
+            .saturating_add(content.saturating_mul(1_000_000_000) / rate),
+        _ => u64::MAX,
+    }
+}
+
 /// Why the way up ended before the answer was complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
@@ -199,18 +210,22 @@ impl Uplink<'_> {
     }
 
     async fn send_body(&mut self) -> Result<(), Option<Stop>> {
-        let began_ns = sys::monotonic_ns();
+        let mut began_ns = sys::monotonic_ns();
         let mut content = self.content;
         loop {
             let mut buf = std::mem::take(self.pending);
             loop {
                 let relay = self.body.relay(buf.bytes()).map_err(|r| Some(Stop::Refused(r.code)))?;
                 content += relay.content as u64;
+                self.counters.content_in.set(content);
                 if is_too_large(self.body, content, self.rules.bytes_max) {
                     return Err(Some(Stop::Refused(Code::BodyTooLarge)));
                 }
                 if relay.forward > 0 {
+                    let from_ns = sys::tick_ns();
                     buf = self.write(buf, relay.forward).await?;
+                    // The time for which the upstream took nothing is not the client's.
+                    began_ns += sys::tick_ns().saturating_sub(from_ns);
                 }
                 buf.consume(relay.skip);
                 match relay.then {
@@ -226,6 +241,8 @@ impl Uplink<'_> {
                     }
                     Then::NeedMore => break,
                     Then::End => {
+                        // What was read behind it belongs to the next request.
+                        self.counters.bytes_in.set(self.counters.bytes_in.get() - buf.len() as u64);
                         *self.pending = buf;
                         return Ok(());
                     }
@@ -264,12 +281,7 @@ impl Uplink<'_> {
     async fn read(&mut self, buf: Buf, began_ns: u64, content: u64) -> Result<Buf, Option<Stop>> {
         self.upstream_has(None);
         let idle_ns = sys::tick_ns() + self.rules.idle.as_nanos() as u64;
-        let floor_ns = match self.rules.rate_min {
-            Some(rate) if rate > 0 => began_ns
-                .saturating_add(RATE_GRACE_NS)
-                .saturating_add(content.saturating_mul(1_000_000_000) / rate),
-            _ => u64::MAX,
-        };
+        let floor_ns = floor_ns(self.rules.rate_min, began_ns, content);
         self.read_timer.arm(idle_ns.min(floor_ns), Action::Shutdown(Side::Read));
         if !self.reader.is_posted() {
             self.reader.post(buf);

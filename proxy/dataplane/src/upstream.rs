@@ -64,9 +64,17 @@ impl Target {
         })
     }
 
-    /// Its address, for records and for a `Host` of its own.
+    /// Its address, for records.
     pub fn label(&self) -> &[u8] {
         self.label.as_bytes()
+    }
+
+    /// Its address as a `Host` of its own (RFC 9112 section 3.2); a Unix socket has none that could stand there.
+    pub fn host(&self) -> &[u8] {
+        match &self.spec.address {
+            spec::TargetAddress::Unix(_) => b"localhost",
+            spec::TargetAddress::Ip(_) | spec::TargetAddress::Dns(..) => self.label.as_bytes(),
+        }
     }
 
     fn id(&self) -> TargetId {
@@ -344,6 +352,7 @@ impl Target {
             Ok(opened) => Ok(opened),
             Err(ConnectError::Timeout) => Err(Code::UpstreamConnectTimeout),
             Err(ConnectError::Unresolved) => Err(Code::UpstreamUnresolved),
+            Err(ConnectError::Io(error)) if sys::is_exhausted(&error) => Err(Code::Overloaded),
             Err(ConnectError::Io(_)) => Err(Code::UpstreamConnectFailed),
         };
         match opened {

@@ -31,6 +31,7 @@ use crate::deadline::{Action, Wheel};
 use crate::driver::{self, Driver};
 use crate::event::{Event, Events};
 use crate::exchange::Scratch;
+use crate::listen::{OpenCount, Place};
 use crate::mailbox::Inbox;
 use crate::stream::Stream;
 use crate::sys::{self, Side};
@@ -44,6 +45,8 @@ pub const SCRATCH_KEPT_MAX: usize = 1024;
 pub const ACCEPTS_POSTED: usize = 4;
 /// How long a worker waits after a failed accept.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(20);
+/// Without a failed accept for so long, accepting works again.
+pub const ACCEPT_CALM: Duration = Duration::from_secs(1);
 /// How often a worker looks after its limits: idle leases go back, alerts are told, the wall clock is read.
 pub const TICK: Duration = Duration::from_millis(10);
 /// Ticks after which it says that it lives and sweeps its pools.
@@ -69,6 +72,8 @@ pub struct WorkerStats {
     pub requests: AtomicU32,
     /// Client connections accepted in all.
     pub accepted: AtomicU64,
+    /// Accepts that failed for want of descriptors or memory, in all.
+    pub accept_failures: AtomicU64,
     /// Connections that went idle and gave their memory back, in all.
     pub parked: AtomicU64,
     /// Requests that panicked.
@@ -79,8 +84,12 @@ pub struct WorkerStats {
 pub enum Command {
     /// Serve this configuration from the next request on, and say so.
     Configure(Served, Sender<Acknowledged>),
-    /// Serve a listener.
-    Listen(Arc<Listener>, OwnedFd),
+    /// Serve a listener, whose connections are counted there.
+    Listen(Arc<Listener>, OwnedFd, OpenCount),
+    /// Serve a connection that came in at this address and was accepted outside.
+    Adopt(OwnedFd, Address),
+    /// Record calls into this ring.
+    Record(Box<RingWriter>),
     /// Finish what is under way, answer with `Connection: close`, and end.
     Drain,
 }
@@ -175,7 +184,7 @@ pub struct Worker {
     /// So are those that never had one.
     pub closing_fresh: Cell<bool>,
     /// Duplicates of the listening sockets, to empty their queues at the end.
-    listening: RefCell<Vec<(OwnedFd, Rc<Listener>)>>,
+    listening: RefCell<Vec<(OwnedFd, Rc<Entrance>)>>,
     nodes: Arc<NodeTargets>,
     current: RefCell<Rc<Current>>,
     upstreams: RefCell<HashMap<Uid, Rc<Upstream>>>,
@@ -192,6 +201,8 @@ pub struct Worker {
     replaced: Cell<bool>,
     /// Tasks that accept connections.
     accepting: Cell<u32>,
+    /// Accepting fails at present.
+    pause: Cell<Option<AcceptPause>>,
     /// The listeners as they are configured now, by their address.
     listeners: RefCell<HashMap<Address, Rc<Listener>>>,
     /// Connections open by address, of listeners that bound them.
@@ -211,9 +222,10 @@ pub fn run(mut start: Start) -> std::io::Result<()> {
         None => Err("not asked for".to_owned()),
         Some(cpu) => sys::pin_to_cpu(cpu).map(|()| cpu).map_err(|e| e.to_string()),
     };
-    driver::run(start.driver, |driver| {
+    driver::run_or(start.driver, |driver, refused| {
         start.driver = driver;
-        start.events.tell(Event::Started { worker: start.index, driver, pinned });
+        let refused = refused.map(|error| error.to_string());
+        start.events.tell(Event::Started { worker: start.index, driver, refused, pinned });
         async move {
             let (worker, inbox) = Worker::new(start);
             Rc::new(worker).live(inbox).await;
@@ -249,6 +261,7 @@ impl Worker {
             requests: Cell::new(0),
             replaced: Cell::new(false),
             accepting: Cell::new(0),
+            pause: Cell::new(None),
             listeners: RefCell::new(HashMap::new()),
             clients: RefCell::new(HashMap::new()),
             ring: RefCell::new(ring),
@@ -276,8 +289,16 @@ impl Worker {
                     acknowledge.send(Acknowledged { worker: worker.index, revision }).ok();
                     true
                 }
-                Command::Listen(listener, socket) => {
-                    worker.clone().listen(listener, socket);
+                Command::Listen(listener, socket, open) => {
+                    worker.clone().listen(listener, socket, open);
+                    true
+                }
+                Command::Adopt(socket, address) => {
+                    worker.clone().adopt_from(socket, &address);
+                    true
+                }
+                Command::Record(ring) => {
+                    *worker.ring.borrow_mut() = Some(*ring);
                     true
                 }
                 Command::Drain => {
@@ -332,25 +353,36 @@ impl Worker {
 
     /// Takes in what waits at the listening sockets and closes them before another can arrive.
     fn stop_accepting(self: &Rc<Self>) {
-        for (socket, listener) in self.listening.borrow_mut().drain(..) {
+        for (socket, entrance) in self.listening.borrow_mut().drain(..) {
             while let Some(waiting) = sys::accept_waiting(socket.as_fd()) {
-                self.clone().adopt(waiting, listener.clone());
+                self.clone().adopt(waiting, &entrance);
             }
             sys::shutdown(socket.as_raw_fd(), Side::Both);
         }
     }
 
+    /// Serves a connection of the listener at `address`; one that is gone serves no more.
+    fn adopt_from(self: Rc<Self>, socket: OwnedFd, address: &Address) {
+        let listening = self.listening.borrow();
+        let found = listening.iter().find(|(_, entrance)| entrance.listener.address == *address);
+        let entrance = found.map(|(_, entrance)| entrance.clone());
+        drop(listening);
+        if let Some(entrance) = entrance {
+            self.adopt(socket, &entrance);
+        }
+    }
+
     /// Serves a connection that was accepted outside the runtime.
-    fn adopt(self: Rc<Self>, socket: OwnedFd, listener: Rc<Listener>) {
+    fn adopt(self: Rc<Self>, socket: OwnedFd, entrance: &Entrance) {
         let nonblocking = self.driver.wants_nonblocking();
-        match listener.address {
+        match entrance.listener.address {
             Address::Tcp(_) => {
                 let socket = StdTcpStream::from(socket);
                 let addr = socket.peer_addr().ok();
                 socket.set_nonblocking(nonblocking).ok();
                 if let Ok(stream) = TcpStream::from_std(socket) {
                     let stream = Stream::tcp(stream, &self.wheel);
-                    self.admit(stream, addr, listener);
+                    self.admit(stream, addr, entrance);
                 }
             }
             Address::Unix(_) => {
@@ -358,7 +390,7 @@ impl Worker {
                 socket.set_nonblocking(nonblocking).ok();
                 if let Ok(stream) = UnixStream::from_std(socket) {
                     let stream = Stream::unix(stream, &self.wheel);
-                    self.admit(stream, None, listener);
+                    self.admit(stream, None, entrance);
                 }
             }
         }
@@ -389,7 +421,7 @@ impl Worker {
         gate.callers.replace(&served.callers).ok();
         drop(gate);
         let served_on = |address: &Address| snapshot.listeners().any(|listener| listener.address == *address);
-        self.listening.borrow_mut().retain(|(_, listener)| served_on(&listener.address));
+        self.listening.borrow_mut().retain(|(_, entrance)| served_on(&entrance.listener.address));
         *self.current.borrow_mut() = Rc::new(Current { snapshot, upstreams, listeners });
         *self.served.borrow_mut() = served;
     }
@@ -478,6 +510,13 @@ impl Worker {
 
     fn sweep(&self, now_ns: u64) {
         self.stats.heartbeat_ns.store(now_ns, Ordering::Relaxed);
+        if let Some(pause) = self.pause.get()
+            && now_ns.saturating_sub(pause.last_ns) > ACCEPT_CALM.as_nanos() as u64
+        {
+            self.pause.set(None);
+            let paused = Duration::from_nanos(pause.last_ns - pause.began_ns);
+            self.events.tell(Event::AcceptResumed { worker: self.index, paused, failures: pause.failures });
+        }
         if let Some(ring) = self.ring.borrow_mut().as_mut() {
             ring.heartbeat(self.wall_ns(now_ns));
         }
@@ -486,11 +525,11 @@ impl Worker {
         }
     }
 
-    fn listen(self: Rc<Self>, listener: Arc<Listener>, socket: OwnedFd) {
-        let listener = Rc::new(Listener::clone(&listener));
+    fn listen(self: Rc<Self>, listener: Arc<Listener>, socket: OwnedFd, open: OpenCount) {
+        let entrance = Rc::new(Entrance { listener: Rc::new(Listener::clone(&listener)), open });
         let nonblocking = self.driver.wants_nonblocking();
         if let Ok(duplicate) = socket.try_clone() {
-            self.listening.borrow_mut().push((duplicate, listener.clone()));
+            self.listening.borrow_mut().push((duplicate, entrance.clone()));
         }
         match &listener.address {
             Address::Tcp(_) => {
@@ -499,7 +538,7 @@ impl Worker {
                 if let Ok(socket) = TcpListener::from_std(socket) {
                     let socket = Rc::new(socket);
                     for _ in 0..ACCEPTS_POSTED {
-                        monoio::spawn(self.clone().accept_tcp(listener.clone(), socket.clone()));
+                        monoio::spawn(self.clone().accept_tcp(entrance.clone(), socket.clone()));
                     }
                 }
             }
@@ -507,19 +546,19 @@ impl Worker {
                 let socket = StdUnixListener::from(socket);
                 socket.set_nonblocking(nonblocking).ok();
                 if let Ok(socket) = UnixListener::from_std(socket) {
-                    monoio::spawn(self.accept_unix(listener, socket));
+                    monoio::spawn(self.accept_unix(entrance, socket));
                 }
             }
         }
     }
 
-    async fn accept_tcp(self: Rc<Self>, listener: Rc<Listener>, socket: Rc<TcpListener>) {
+    async fn accept_tcp(self: Rc<Self>, entrance: Rc<Entrance>, socket: Rc<TcpListener>) {
         let _accepting = Accepting::new(&self);
         while !self.replaced.get() {
             match socket.accept().await {
                 Ok((stream, addr)) => {
                     let stream = Stream::tcp(stream, &self.wheel);
-                    self.clone().admit(stream, Some(addr), listener.clone());
+                    self.clone().admit(stream, Some(addr), &entrance);
                 }
                 Err(error) if self.may_accept_again(&error).await => {}
                 Err(_) => return,
@@ -527,13 +566,13 @@ impl Worker {
         }
     }
 
-    async fn accept_unix(self: Rc<Self>, listener: Rc<Listener>, socket: UnixListener) {
+    async fn accept_unix(self: Rc<Self>, entrance: Rc<Entrance>, socket: UnixListener) {
         let _accepting = Accepting::new(&self);
         while !self.replaced.get() {
             match socket.accept().await {
                 Ok((stream, _)) => {
                     let stream = Stream::unix(stream, &self.wheel);
-                    self.clone().admit(stream, None, listener.clone());
+                    self.clone().admit(stream, None, &entrance);
                 }
                 Err(error) if self.may_accept_again(&error).await => {}
                 Err(_) => return,
@@ -548,21 +587,37 @@ impl Worker {
             Some(libc::ECONNABORTED | libc::EINTR) => return true,
             _ => {}
         }
-        self.events.tell(Event::AcceptFailed { worker: self.index, why: error.to_string() });
+        self.accept_failed(error);
         monoio::time::sleep(ACCEPT_BACKOFF).await;
         true
     }
 
-    fn admit(self: Rc<Self>, stream: Stream, addr: Option<SocketAddr>, listener: Rc<Listener>) {
+    /// Counts a failed accept; the first one of a pause is told, and later its end.
+    fn accept_failed(&self, error: &std::io::Error) {
+        self.stats.accept_failures.fetch_add(1, Ordering::Relaxed);
+        let now_ns = sys::monotonic_ns();
+        let pause = self.pause.get().unwrap_or_else(|| {
+            self.events.tell(Event::AcceptFailed { worker: self.index, why: error.to_string() });
+            AcceptPause { began_ns: now_ns, last_ns: now_ns, failures: 0 }
+        });
+        self.pause.set(Some(AcceptPause { last_ns: now_ns, failures: pause.failures + 1, ..pause }));
+    }
+
+    fn admit(self: Rc<Self>, stream: Stream, addr: Option<SocketAddr>, entrance: &Entrance) {
         // Its settings may have changed since it was opened.
-        let listener = self.listeners.borrow().get(&listener.address).cloned().unwrap_or(listener);
+        let known = self.listeners.borrow().get(&entrance.listener.address).cloned();
+        let listener = known.unwrap_or_else(|| entrance.listener.clone());
         let connections_max = listener.limits.connections_max;
-        if self.connections.get() >= connections_max {
-            self.events.tell(Event::ConnectionsFull { worker: self.index, connections_max });
+        let Some(place) = entrance.open.enter(connections_max) else {
+            self.events.tell(Event::ConnectionsFull {
+                worker: self.index,
+                listener: listener.name.clone(),
+                connections_max,
+            });
             return;
-        }
+        };
         let from = listener.limits.connections_per_client_max.and(addr).map(|addr| addr.ip());
-        let open = OpenConnection::new(self.clone(), from);
+        let open = OpenConnection::new(self.clone(), place, from);
         if let Some((ip, max)) = from.zip(listener.limits.connections_per_client_max)
             && self.clients.borrow().get(&ip).is_some_and(|&open| open > max)
         {
@@ -571,7 +626,7 @@ impl Worker {
         self.stats.accepted.fetch_add(1, Ordering::Relaxed);
         monoio::spawn(async move {
             {
-                let worker = open.0.clone();
+                let worker = open.worker.clone();
                 // Pinned here, as an argument would be held twice.
                 let conversation = pin!(worker.clone().converse(stream, addr, listener));
                 contained(&worker, conversation).await;
@@ -619,6 +674,16 @@ impl Worker {
     }
 }
 
+/// A time in which accepts fail.
+#[derive(Debug, Clone, Copy)]
+struct AcceptPause {
+    /// Of the first failure, monotonic ns.
+    began_ns: u64,
+    /// Of the last one, monotonic ns.
+    last_ns: u64,
+    failures: u64,
+}
+
 /// Counts a task that accepts for as long as it does.
 struct Accepting(Rc<Worker>);
 
@@ -635,26 +700,38 @@ impl Drop for Accepting {
     }
 }
 
-/// Counts a connection for as long as it lives, and by its address where the listener bounds that.
-struct OpenConnection(Rc<Worker>, Option<IpAddr>);
+/// Where connections come in.
+struct Entrance {
+    /// As it was configured when it was opened.
+    listener: Rc<Listener>,
+    open: OpenCount,
+}
+
+/// Counts a connection for as long as it lives, on its worker, at its listener, and by its address where the listener
+/// bounds that.
+struct OpenConnection {
+    worker: Rc<Worker>,
+    _place: Place,
+    from: Option<IpAddr>,
+}
 
 impl OpenConnection {
-    fn new(worker: Rc<Worker>, from: Option<IpAddr>) -> Self {
+    fn new(worker: Rc<Worker>, place: Place, from: Option<IpAddr>) -> Self {
         worker.connections.set(worker.connections.get() + 1);
         worker.stats.connections.store(worker.connections.get(), Ordering::Relaxed);
         if let Some(ip) = from {
             *worker.clients.borrow_mut().entry(ip).or_insert(0) += 1;
         }
-        Self(worker, from)
+        Self { worker, _place: place, from }
     }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        let worker = &self.0;
+        let worker = &self.worker;
         worker.connections.set(worker.connections.get() - 1);
         worker.stats.connections.store(worker.connections.get(), Ordering::Relaxed);
-        if let Some(ip) = self.1 {
+        if let Some(ip) = self.from {
             let mut clients = worker.clients.borrow_mut();
             if let Some(open) = clients.get_mut(&ip) {
                 *open -= 1;

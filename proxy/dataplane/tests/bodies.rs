@@ -7,8 +7,10 @@ mod support;
 use std::io::Read;
 use std::time::Duration;
 
-use penstock_gate::spec;
-use support::{DRIVERS, Setup, Upstream, eventually, upstream_spec};
+use penstock_dataplane::driver::Choice;
+use penstock_dataplane::uplink::RATE_GRACE_NS;
+use penstock_gate::spec::{self, Direction, Measure};
+use support::{DRIVERS, Gateway, Setup, Upstream, eventually, find, limit_spec, upstream_spec};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -267,4 +269,188 @@ fn an_upstream_that_closes_its_side_after_its_answer_ends_only_its_connection() 
             assert_eq!(client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").answer().unwrap().status(), 200);
         }
     }
+}
+
+/// A gateway whose route has one limit of bytes, in a window of an hour.
+fn with_bytes(driver: Choice, upstream: &Upstream, bytes: u64, direction: Direction) -> Gateway {
+    let mut setup = Setup::new(driver, upstream_spec(upstream.addr));
+    setup.route().limits = vec![limit_spec(90, Measure::Bytes(bytes, direction))];
+    setup.rings = true;
+    setup.start()
+}
+
+fn post(length: usize) -> String {
+    format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{}", "x".repeat(length))
+}
+
+/// The status, and the code of one that the gateway made.
+fn outcome(client: &mut support::Client, request: impl AsRef<[u8]>) -> (u16, String) {
+    let answer = client.send(request).answer().expect("an answer");
+    (answer.status(), answer.code())
+}
+
+#[test]
+fn bytes_on_the_way_up_are_those_of_bodies_however_they_come() {
+    let limited = (429, "rate_limited".to_owned());
+    for driver in DRIVERS {
+        // In one read with its head.
+        let upstream = Upstream::fixed(OK);
+        let gateway = with_bytes(driver, &upstream, 1000, Direction::Up);
+        let mut client = gateway.client();
+        assert_eq!(outcome(&mut client, post(600)).0, 200);
+        assert_eq!(outcome(&mut client, post(401)), limited);
+        assert_eq!(outcome(&mut gateway.client(), post(400)).0, 200);
+        assert_eq!(outcome(&mut gateway.client(), post(1)), limited);
+
+        // Behind its head, with more than the request read at once; what follows is not counted to it.
+        let gateway = with_bytes(driver, &upstream, 1000, Direction::Up);
+        let mut client = gateway.client();
+        client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 600\r\n\r\n");
+        let after = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "y".repeat(900));
+        client.send("x".repeat(600) + &after);
+        assert_eq!(client.answer().unwrap().status(), 200);
+        assert_eq!(client.answer().unwrap().status(), 200);
+        assert_eq!(outcome(&mut client, post(400)).0, 200);
+        let lengths: Vec<u64> = gateway.recorded(3).iter().map(|record| record.call.bytes_in).collect();
+        let head = |request: &str| request.find("\r\n\r\n").unwrap() as u64 + 4;
+        let posted = head(&post(600));
+        assert_eq!(lengths, [posted + 600, after.len() as u64, posted + 400]);
+
+        // In chunks, whose sum is known at the end only; then the limit is passed, and closed for the next.
+        let gateway = with_bytes(driver, &upstream, 1000, Direction::Up);
+        let mut client = gateway.client();
+        let chunk = format!("5dc\r\n{}\r\n", "x".repeat(1500));
+        let chunks =
+            format!("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}0\r\n\r\n");
+        assert_eq!(outcome(&mut client, &chunks).0, 200);
+        assert_eq!(outcome(&mut client, post(1)), limited);
+        assert_eq!(gateway.recorded(2)[0].call.bytes_in, chunks.len() as u64);
+    }
+}
+
+#[test]
+fn bytes_of_heads_are_not_counted() {
+    for driver in DRIVERS {
+        let upstream = Upstream::fixed(
+            b"HTTP/1.1 200 OK\r\nX-Long: 0123456789012345678901234567890123456789\r\nContent-Length: 0\r\n\r\n",
+        );
+        let gateway = with_bytes(driver, &upstream, 1000, Direction::Both);
+        let mut client = gateway.client();
+        for _ in 0..20 {
+            let get = format!("GET / HTTP/1.1\r\nHost: h\r\nX-Long: {}\r\n\r\n", "y".repeat(500));
+            assert_eq!(outcome(&mut client, get).0, 200);
+        }
+        assert_eq!(outcome(&mut client, post(1000)).0, 200);
+        assert_eq!(outcome(&mut client, post(1)).0, 429);
+    }
+}
+
+#[test]
+fn bytes_on_the_way_down_close_the_limit_once_they_have_gone() {
+    let get = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    let chunked: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n258\r\n{600}\r\n0\r\n\r\n";
+    let body = [b'z'; 600];
+    let with = |head: &[u8], tail: &[u8]| [head, &body[..], tail].concat();
+    let split = find(chunked, b"{600}").unwrap();
+    for driver in DRIVERS {
+        for answer in [
+            with(b"HTTP/1.1 200 OK\r\nContent-Length: 600\r\n\r\n", b""),
+            with(&chunked[..split], &chunked[split + 5..]),
+            with(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b""),
+        ] {
+            let until_close = find(&answer, b"Connection: close").is_some();
+            let upstream =
+                Upstream::start(
+                    move |conn| {
+                        while conn.request().is_some() && conn.write(&answer) && !until_close {}
+                    },
+                );
+            let gateway = with_bytes(driver, &upstream, 1000, Direction::Down);
+            let mut client = gateway.client();
+            assert_eq!(outcome(&mut client, get).0, 200);
+            assert_eq!(outcome(&mut client, get).0, 200);
+            assert_eq!(outcome(&mut client, get).0, 429);
+        }
+    }
+}
+
+#[test]
+fn bytes_that_were_announced_and_never_came_are_given_back() {
+    for driver in DRIVERS {
+        let upstream = Upstream::fixed(OK);
+        let gateway = with_bytes(driver, &upstream, 1000, Direction::Up);
+        let mut leaves = gateway.client();
+        leaves.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n0123456789");
+        eventually("the first bytes", || upstream.text().ends_with("0123456789"));
+        assert_eq!(outcome(&mut gateway.client(), post(1)).0, 429, "all of it is reserved");
+        drop(leaves);
+        eventually("the rest", || gateway.requests() == 0);
+        assert_eq!(outcome(&mut gateway.client(), post(990)).0, 200);
+        assert_eq!(outcome(&mut gateway.client(), post(1)).0, 429);
+    }
+}
+
+/// Sends `piece` every 100 ms until the gateway answers or `pieces` have been sent.
+fn drip(client: &mut support::Client, piece: &[u8], pieces: usize) -> Duration {
+    let begun = std::time::Instant::now();
+    client.stream.set_nonblocking(true).unwrap();
+    for _ in 0..pieces {
+        client.send(piece);
+        std::thread::sleep(Duration::from_millis(100)); // the pace of the client
+        if client.stream.peek(&mut [0]).is_ok() {
+            break;
+        }
+    }
+    client.stream.set_nonblocking(false).unwrap();
+    begun.elapsed()
+}
+
+#[test]
+fn a_body_below_the_floor_rate_is_given_up_after_the_grace() {
+    let grace = Duration::from_nanos(RATE_GRACE_NS);
+    std::thread::scope(|scope| {
+        for driver in DRIVERS {
+            let gateway = move |upstream: &Upstream, rate| {
+                let mut setup = Setup::new(driver, upstream_spec(upstream.addr));
+                setup.route().body = spec::Body { max: None, rate_min: Some(rate) };
+                setup.start()
+            };
+            scope.spawn(move || {
+                let upstream = Upstream::fixed(OK);
+                let gateway = gateway(&upstream, 1000);
+                let mut client = gateway.client();
+                client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n");
+                // Never idle, but ten times too slow.
+                let took = drip(&mut client, &[b'x'; 10], 300);
+                assert_eq!(client.answer().unwrap().code(), "body_too_slow", "{driver:?}");
+                assert!(took >= grace && took < grace + Duration::from_secs(5), "{took:?} on {driver:?}");
+                assert!(client.is_closed());
+            });
+            scope.spawn(move || {
+                let upstream = Upstream::fixed(OK);
+                let gateway = gateway(&upstream, 1000);
+                let mut client = gateway.client();
+                client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 48000\r\n\r\n");
+                // Longer than the grace, and above the floor even on a busy machine.
+                drip(&mut client, &[b'x'; 400], 120);
+                assert_eq!(client.answer().unwrap().status(), 200, "{driver:?}");
+            });
+            scope.spawn(move || {
+                const LENGTH: usize = 32 << 20;
+                // The client is fast; it is the upstream that takes nothing for longer than the grace.
+                let upstream = Upstream::start(move |conn| {
+                    conn.head();
+                    std::thread::sleep(grace + Duration::from_secs(2));
+                    conn.body(LENGTH);
+                    conn.write(OK);
+                });
+                let gateway = gateway(&upstream, LENGTH as u64);
+                let mut client = gateway.client();
+                client.send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {LENGTH}\r\n\r\n"));
+                client.send(vec![b'x'; LENGTH]);
+                let answer = client.answer().unwrap();
+                assert_eq!(answer.status(), 200, "{} on {driver:?}", answer.code());
+            });
+        }
+    });
 }

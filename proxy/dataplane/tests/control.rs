@@ -185,3 +185,54 @@ fn a_worker_that_ends_is_replaced_on_the_same_port() {
         }
     }
 }
+
+/// A client whose connection is served, or none if it is closed instead.
+fn served(addr: std::net::SocketAddr) -> Option<support::Client> {
+    let stream = std::net::TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut client = support::Client::over(stream);
+    let answer = client.send(GET).answer()?;
+    assert_eq!(answer.status(), 200);
+    Some(client)
+}
+
+#[test]
+fn connections_are_bounded_by_listener_over_all_workers() {
+    for driver in DRIVERS {
+        let upstream = Upstream::fixed(OK);
+        let mut setup = Setup::new(driver, upstream_spec(upstream.addr));
+        setup.workers = 2;
+        setup.spec.listeners[0].limits.connections_max = 5;
+        let mut other = support::listener_spec();
+        (other.id, other.name) = (penstock_gate::spec::Id(4), "other".into());
+        // The address of port 0 stands for itself in a configuration, so the second one needs a port.
+        other.address = penstock_gate::spec::Address::Tcp(support::nowhere());
+        other.limits.connections_max = 2;
+        let penstock_gate::spec::Address::Tcp(second) = other.address else { unreachable!() };
+        setup.spec.listeners.push(other);
+        let mut changed = setup.spec.clone();
+        let gateway = setup.start();
+        let mut open: Vec<_> = (0..5).map(|_| served(gateway.addr).expect("within the bound")).collect();
+        // So many that both workers get some of them.
+        assert!((0..20).all(|_| served(gateway.addr).is_none()), "beyond the bound");
+        eventually("the notice", || gateway.was_told("5 connections are open at listener test"));
+        let others: Vec<_> = (0..2).map(|_| served(second).expect("a bound of its own")).collect();
+        assert!((0..20).all(|_| served(second).is_none()), "beyond its bound");
+        assert_eq!(gateway.connections(), 7);
+        open.pop();
+        let mut again = None;
+        eventually("a place", || {
+            again = served(gateway.addr);
+            again.is_some()
+        });
+        // A reload changes the bound, and what is open goes on to count.
+        changed.revision = 2;
+        changed.listeners[0].limits.connections_max = 7;
+        gateway.reload(changed).unwrap();
+        open.extend((0..2).map(|_| served(gateway.addr).expect("within the new bound")));
+        assert!((0..20).all(|_| served(gateway.addr).is_none()), "beyond the new bound");
+        drop((open, others, again));
+        eventually("no connection", || gateway.connections() == 0);
+        assert!((0..5).map(|_| served(gateway.addr)).collect::<Vec<_>>().iter().all(Option::is_some));
+    }
+}

@@ -102,6 +102,33 @@ fn after_it_has_begun_the_client_never_takes_a_part_for_the_whole() {
 }
 
 #[test]
+fn a_head_that_broke_off_leaves_nothing_for_the_next_answer() {
+    for driver in DRIVERS {
+        for part in ["HTTP/1.1 2", "HTTP/1.1 200 O", "HTTP/1.1 200 OK\r\nX-Of: another\r\n"] {
+            let upstream = Upstream::start(move |conn| {
+                let Some((head, _)) = conn.request() else { return };
+                if head.starts_with("GET /part") {
+                    conn.write(part.as_bytes());
+                } else {
+                    conn.write(
+                        b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 4\r\n\r\nnone",
+                    );
+                }
+            });
+            let gateway = Gateway::start(driver, &upstream);
+            let mut client = gateway.client();
+            for _ in 0..3 {
+                let broken = client.send("GET /part HTTP/1.1\r\nHost: h\r\n\r\n").answer().unwrap();
+                assert_eq!(broken.code(), "upstream_closed_early", "{part:?} on {driver:?}");
+                let next = client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").answer().unwrap();
+                assert_eq!((next.status(), &next.body[..]), (404, &b"none"[..]), "{part:?}: {}", next.head);
+                assert!(!next.head.contains("another"), "{}", next.head);
+            }
+        }
+    }
+}
+
+#[test]
 fn an_upstream_that_does_not_listen() {
     for driver in DRIVERS {
         let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -126,6 +153,36 @@ fn a_pooled_connection_that_died_costs_no_request() {
         let mut client = gateway.client();
         for n in 0..20 {
             let answer = client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").answer().unwrap();
+            assert_eq!(answer.status(), 200, "request {n} on {driver:?}");
+        }
+    }
+}
+
+#[test]
+fn a_whole_pool_that_died_costs_no_request() {
+    const POOLED: usize = 4;
+    for driver in DRIVERS {
+        // Takes one request a connection, the first ones all at the same time; closes with the second one's arrival.
+        let together = std::sync::Barrier::new(POOLED);
+        let accepted = std::sync::atomic::AtomicUsize::new(0);
+        let upstream = Upstream::start(move |conn| {
+            conn.request();
+            if accepted.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < POOLED {
+                together.wait();
+            }
+            conn.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            conn.request();
+        });
+        let gateway = Gateway::start(driver, &upstream);
+        let mut clients: Vec<_> = (0..POOLED).map(|_| gateway.client()).collect();
+        for client in &mut clients {
+            client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        }
+        for client in &mut clients {
+            assert_eq!(client.answer().unwrap().status(), 200);
+        }
+        for n in 0..POOLED {
+            let answer = clients[0].send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").answer().unwrap();
             assert_eq!(answer.status(), 200, "request {n} on {driver:?}");
         }
     }

@@ -4,8 +4,13 @@
 
 mod support;
 
+use std::io::Read;
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
 use penstock_dataplane::buf::SMALL;
-use support::{DRIVERS, Gateway, Upstream, listener_spec, upstream_spec};
+use support::{DRIVERS, Gateway, Upstream, eventually, listener_spec, upstream_spec};
 
 const ROWS: &str = include_str!("../../../core/http/tests/data/strictness.txt");
 
@@ -65,7 +70,19 @@ fn every_refused_row_is_refused_and_never_arrives() {
         .partition(|(_, expected, message)| message.len() <= SMALL && *expected != "bad_trailer");
     for driver in DRIVERS {
         for (rows, may_arrive) in [(&at_once, false), (&on_the_way, true)] {
-            let upstream = Upstream::fixed(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            // What arrived, each connection by itself: pieces of two of them side by side may look like an end.
+            let ended = Arc::new(AtomicUsize::new(0));
+            let whole = Arc::new(Mutex::new(Vec::new()));
+            let (counted, kept) = (ended.clone(), whole.clone());
+            let upstream = Upstream::start(move |conn| {
+                let mut arrived = Vec::new();
+                conn.stream.read_to_end(&mut arrived).ok();
+                let arrived = String::from_utf8_lossy(&arrived).into_owned();
+                if arrived.contains("\r\n0\r\n\r\n") {
+                    kept.lock().expect("no panic").push(arrived);
+                }
+                counted.fetch_add(1, Ordering::SeqCst);
+            });
             let gateway = Gateway::with(driver, upstream_spec(upstream.addr), listener_spec());
             for (name, expected, message) in rows {
                 let mut client = gateway.client();
@@ -74,11 +91,18 @@ fn every_refused_row_is_refused_and_never_arrives() {
                 assert_eq!(answer.code(), *expected, "{name} on {driver:?}");
                 assert!(client.is_closed(), "{name}: the connection lives on");
             }
-            let arrived = upstream.text();
+            // Connections are accepted in their order: once this one has ended, all of the gateway's are known.
+            let mut last = TcpStream::connect(upstream.addr).expect("a connection");
+            last.shutdown(Shutdown::Write).expect("an open socket");
+            assert_eq!(last.read(&mut [0]).expect("an end"), 0);
             if may_arrive {
-                assert!(!arrived.contains("\r\n0\r\n\r\n"), "one of them arrived whole: {arrived}");
+                eventually("the ends of all connections", || {
+                    ended.load(Ordering::SeqCst) == upstream.connections()
+                });
+                let whole = whole.lock().expect("no panic");
+                assert!(whole.is_empty(), "one of them arrived whole: {whole:?}");
             } else {
-                assert_eq!(arrived, "", "something of a refused request arrived");
+                assert_eq!(upstream.connections(), 1, "something of a refused request arrived");
             }
         }
     }

@@ -45,6 +45,7 @@ impl AccessLogThread {
         };
         let mut log = Log {
             out: BufWriter::with_capacity(1 << 16, out),
+            line: Vec::new(),
             format: process.access_log_format,
             sample_percent: process.access_log_sample_percent,
             dictionary: Dictionary::default(),
@@ -84,6 +85,8 @@ fn open(path: &Path) -> io::Result<File> {
 
 struct Log {
     out: BufWriter<Box<dyn Write + Send>>,
+    /// The line at hand; it stays here until the whole of it was taken.
+    line: Vec<u8>,
     format: LogFormat,
     sample_percent: u8,
     dictionary: Dictionary,
@@ -102,15 +105,21 @@ impl Log {
         let written = self.write();
         match written {
             Err(error) if !self.failing => {
-                notices::warn(format!("the access log cannot be written, lines are lost: {error}"));
+                notices::warn(format!("the access log cannot be written, calls wait in the rings: {error}"));
                 self.failing = true;
             }
             Err(_) => {}
-            Ok(()) => self.failing = false,
+            Ok(()) if self.failing => {
+                notices::info("the access log is written again");
+                self.failing = false;
+            }
+            Ok(()) => {}
         }
     }
 
     fn write(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.line)?;
+        self.line.clear();
         for cursor in &mut self.cursors {
             let identity = *cursor.ring().identity();
             loop {
@@ -123,10 +132,12 @@ impl Log {
                         let (run, worker) = (identity.run, identity.worker);
                         let call = Call { view, run, worker, dictionary: &self.dictionary };
                         match self.format {
-                            LogFormat::Json => serde_json::to_writer(&mut self.out, &call)?,
-                            LogFormat::Text => write_text(&mut self.out, &call)?,
+                            LogFormat::Json => serde_json::to_writer(&mut self.line, &call)?,
+                            LogFormat::Text => write_text(&mut self.line, &call)?,
                         }
-                        self.out.write_all(b"\n")?;
+                        self.line.push(b'\n');
+                        self.out.write_all(&self.line)?;
+                        self.line.clear();
                     }
                     Item::Lapped { .. } if !self.missed => {
                         notices::warn("the access log is slower than the traffic: some calls are not in it");

@@ -18,6 +18,8 @@ pub(crate) const SOCKET: &str = "control.sock";
 pub(crate) const REQUEST_BYTES_MAX: u64 = 64 * 1024;
 /// Requests that are answered at once; a further one is hung up on.
 pub(crate) const REPLIES_MAX: usize = 32;
+/// Pause after a failed accept.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a peer of the socket may take to send its line.
 pub(crate) const READ_MAX: Duration = Duration::from_secs(5);
 
@@ -62,7 +64,12 @@ pub(crate) fn serve(
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     let handle = Arc::new(handle);
     thread::Builder::new().name("penstock-control".into()).spawn(move || {
-        for stream in listener.incoming().flatten() {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else {
+                #[allow(clippy::disallowed_methods, reason = "a thread of its own that only waits")]
+                thread::sleep(ACCEPT_PAUSE); // no descriptor is left, above all: it would spin
+                continue;
+            };
             if replies.load(Ordering::Acquire) >= REPLIES_MAX {
                 continue;
             }

@@ -168,6 +168,13 @@ impl Gateway {
         self.fixed.rings.as_ref().map_or(Ok(()), |rings| rings.keep_synced())
     }
 
+    /// Gives a ring to the workers that have none, once there is room for it.
+    pub(crate) fn give_rings(&self) {
+        for (worker, writer) in self.fixed.rings.iter().flat_map(|rings| rings.retry()) {
+            self.dataplane.give_ring(worker, writer);
+        }
+    }
+
     /// Reads the configuration anew and serves it; returns what to tell when every worker does.
     ///
     /// # Errors

@@ -2,11 +2,11 @@
 //! path, and what comes of it is written where all workers read it.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_dataplane::supervise::Dataplane;
+use penstock_dataplane::sys;
 use penstock_gate::spec::{ActiveHealth, Scheme, Target, TargetAddress, Uid};
 use penstock_http::{HeadLimits, Method, Parsed, ResponseHead};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -21,11 +21,29 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Bytes of an answer's head that are read.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
+/// Why a check brought no answer that is good.
+#[derive(Debug)]
+enum Fault {
+    /// The target is at fault.
+    Target(String),
+    /// This process lacks what a check needs, which says nothing about the target.
+    Here(String),
+}
+
+impl From<std::io::Error> for Fault {
+    fn from(error: std::io::Error) -> Self {
+        let why = error.to_string();
+        if sys::is_exhausted(&error) { Fault::Here(why) } else { Fault::Target(why) }
+    }
+}
+
 struct Watched {
     due: Instant,
     failures: u32,
     successes: u32,
     healthy: bool,
+    /// It has been told that it cannot be checked.
+    unchecked: bool,
     seen: u64,
 }
 
@@ -33,7 +51,7 @@ struct Watched {
 pub(crate) async fn run(dataplane: Arc<Dataplane>, told: impl Fn(String)) {
     let mut watched: HashMap<Uid, Watched> = HashMap::new();
     let places = Arc::new(Semaphore::new(CHECKS_MAX));
-    let (sender, mut results) = mpsc::channel::<(Uid, Result<(), String>)>(CHECKS_MAX);
+    let (sender, mut results) = mpsc::channel::<(Uid, Result<(), Fault>)>(CHECKS_MAX);
     let mut round = 0;
     loop {
         round += 1;
@@ -46,6 +64,7 @@ pub(crate) async fn run(dataplane: Arc<Dataplane>, told: impl Fn(String)) {
                     failures: 0,
                     successes: 0,
                     healthy: true,
+                    unchecked: false,
                     seen: 0,
                 });
                 state.seen = round;
@@ -58,7 +77,8 @@ pub(crate) async fn run(dataplane: Arc<Dataplane>, told: impl Fn(String)) {
                 let addresses = dataplane.nodes().get(&target).addresses();
                 tokio::spawn(async move {
                     let result = timeout(check.timeout, ask(&target, &addresses, &check)).await;
-                    let result = result.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+                    let result =
+                        result.unwrap_or_else(|_| Err(Fault::Target("no answer in time".to_owned())));
                     drop(place);
                     sender.send((target.uid, result)).await.ok();
                 });
@@ -70,6 +90,17 @@ pub(crate) async fn run(dataplane: Arc<Dataplane>, told: impl Fn(String)) {
                 Some((up.health.as_ref()?, up.targets.iter().find(|target| target.uid == uid)?))
             });
             let (Some((check, target)), Some(state)) = (found, watched.get_mut(&uid)) else { continue };
+            let result = match result {
+                Ok(()) => Ok(()),
+                Err(Fault::Target(why)) => Err(why),
+                Err(Fault::Here(why)) => {
+                    if !std::mem::replace(&mut state.unchecked, true) {
+                        told(format!("target {} cannot be checked, its health stays: {why}", target.name));
+                    }
+                    continue;
+                }
+            };
+            state.unchecked = false;
             if let Some(change) = state.learn(&result, check) {
                 dataplane.nodes().get(target).set_healthy(state.healthy);
                 told(format!("target {}: {change}", target.name));
@@ -104,21 +135,17 @@ impl Watched {
     }
 }
 
-async fn ask(
-    target: &Target,
-    addresses: &[std::net::SocketAddr],
-    check: &ActiveHealth,
-) -> Result<(), String> {
+async fn ask(target: &Target, addresses: &[std::net::SocketAddr], check: &ActiveHealth) -> Result<(), Fault> {
     if let TargetAddress::Unix(path) = &target.address {
-        return over(unix(path).await?, "localhost", check).await;
+        return over(UnixStream::connect(path).await?, "localhost", check).await;
     }
     let host = match &target.address {
         TargetAddress::Dns(name, port) => format!("{name}:{port}"),
         TargetAddress::Ip(addr) => addr.to_string(),
         TargetAddress::Unix(_) => String::new(),
     };
-    let address = addresses.first().ok_or("its name has no address")?;
-    let stream = TcpStream::connect(address).await.map_err(|e| e.to_string())?;
+    let address = addresses.first().ok_or_else(|| Fault::Target("its name has no address".to_owned()))?;
+    let stream = TcpStream::connect(address).await?;
     match target.scheme {
         Scheme::Http => over(stream, &host, check).await,
         // That it takes a connection is all that is asked of a target behind TLS.
@@ -126,30 +153,26 @@ async fn ask(
     }
 }
 
-async fn unix(path: &Path) -> Result<UnixStream, String> {
-    UnixStream::connect(path).await.map_err(|e| e.to_string())
-}
-
 async fn over<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     host: &str,
     check: &ActiveHealth,
-) -> Result<(), String> {
+) -> Result<(), Fault> {
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: penstock-health\r\nConnection: close\r\n\r\n",
         check.path
     );
-    stream.write_all(request.as_bytes()).await.map_err(|e| e.to_string())?;
+    stream.write_all(request.as_bytes()).await?;
     let mut buf = Vec::with_capacity(1024);
     let mut head = ResponseHead::new();
     loop {
-        let n = stream.read_buf(&mut buf).await.map_err(|e| e.to_string())?;
+        let n = stream.read_buf(&mut buf).await?;
         let parsed = head.parse(&buf, &HeadLimits::default(), Method::Get);
-        match parsed.map_err(|fault| fault.to_string())? {
+        match parsed.map_err(|fault| Fault::Target(fault.to_string()))? {
             Parsed::Complete if (200..400).contains(&head.status) => return Ok(()),
-            Parsed::Complete => return Err(format!("status {}", head.status)),
+            Parsed::Complete => return Err(Fault::Target(format!("status {}", head.status))),
             Parsed::Partial if n == 0 || buf.len() > HEAD_BYTES_MAX => {
-                return Err("no whole answer".to_owned());
+                return Err(Fault::Target("no whole answer".to_owned()));
             }
             Parsed::Partial => {}
         }
@@ -172,7 +195,14 @@ mod tests {
 
     #[test]
     fn a_target_changes_sides_after_so_many_in_a_row() {
-        let mut state = Watched { due: Instant::now(), failures: 0, successes: 0, healthy: true, seen: 0 };
+        let mut state = Watched {
+            due: Instant::now(),
+            failures: 0,
+            successes: 0,
+            healthy: true,
+            unchecked: false,
+            seen: 0,
+        };
         let bad = Err("x".to_owned());
         let mut sides = Vec::new();
         for result in [&bad, &bad, &Ok(()), &bad, &bad, &bad, &bad, &Ok(()), &bad, &Ok(()), &Ok(())] {

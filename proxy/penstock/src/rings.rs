@@ -1,5 +1,6 @@
 //! The rings of this run: one a worker, their way to disk, and the thread that drains them into live windows.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,8 @@ use crate::notices;
 
 /// How much less the drain matters than traffic (`nice`).
 const DRAIN_NICE: i32 = 5;
+/// How often it is tried to make a ring for a worker that has none. Trying fills a disk for a moment.
+pub(crate) const RETRY: Duration = Duration::from_secs(5);
 
 /// The rings of this run.
 pub(crate) struct Rings {
@@ -31,7 +34,10 @@ struct Made {
     sync: Option<SyncThread>,
     /// How many of the rings `sync` knows.
     synced: usize,
-    failed: u32,
+    /// Workers that record nothing, as their rings could not be made.
+    without: BTreeSet<usize>,
+    /// When it was last tried to give them one, monotonic ns.
+    tried_ns: u64,
 }
 
 impl Rings {
@@ -73,21 +79,52 @@ impl Rings {
     /// A ring for a worker; `None` (which is told) if there is no room for it. A worker that replaces another gets
     /// a ring with a number of its own: the dead one's may still be written if the worker was only asleep.
     pub(crate) fn writer(&self, worker: usize) -> Option<RingWriter> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        match self.run.create_ring(number, self.capacity_bytes, sys::wall_ns()) {
-            Ok(ring) => {
-                if let Some(drain) = &*self.drain() {
-                    drain.add(ring.clone());
-                }
-                self.made().rings.push(ring.clone());
-                Some(RingWriter::new(ring))
+        match self.make() {
+            Ok(writer) => {
+                self.made().without.remove(&worker);
+                Some(writer)
             }
             Err(error) => {
-                self.made().failed += 1;
+                let mut made = self.made();
+                made.without.insert(worker);
+                made.tried_ns = sys::monotonic_ns();
                 notices::error(format!("worker {worker} serves without recording calls: {error}"));
                 None
             }
         }
+    }
+
+    /// Rings for the workers that have none, where there is room now. For each second; looks at the disk every
+    /// [`RETRY`].
+    pub(crate) fn retry(&self) -> Vec<(usize, RingWriter)> {
+        let now_ns = sys::monotonic_ns();
+        let without: Vec<usize> = {
+            let mut made = self.made();
+            if made.without.is_empty() || now_ns.saturating_sub(made.tried_ns) < RETRY.as_nanos() as u64 {
+                return Vec::new();
+            }
+            made.tried_ns = now_ns;
+            made.without.iter().copied().collect()
+        };
+        let mut given = Vec::new();
+        for worker in without {
+            // That it still fails has been told when it first did.
+            let Ok(writer) = self.make() else { break };
+            self.made().without.remove(&worker);
+            notices::info(format!("worker {worker} records calls again"));
+            given.push((worker, writer));
+        }
+        given
+    }
+
+    fn make(&self) -> Result<RingWriter, RunError> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let ring = self.run.create_ring(number, self.capacity_bytes, sys::wall_ns())?;
+        if let Some(drain) = &*self.drain() {
+            drain.add(ring.clone());
+        }
+        self.made().rings.push(ring.clone());
+        Ok(RingWriter::new(ring))
     }
 
     /// Has all rings that there are written to disk each period. For each second: a worker that was replaced has
@@ -120,7 +157,7 @@ impl Rings {
 
     /// `on`, or how many workers record nothing.
     pub(crate) fn shown(&self) -> String {
-        match self.made().failed {
+        match self.made().without.len() {
             0 => "on".to_owned(),
             failed => format!("{failed} workers record nothing: their rings could not be made"),
         }

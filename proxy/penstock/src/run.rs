@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded, select, tick};
-use penstock_dataplane::driver::{self, Choice, Driver};
+use penstock_dataplane::driver::{self, Choice, Chosen, Driver, Unusable};
 use penstock_dataplane::event::{Event, Events};
 use penstock_dataplane::supervise::{Dataplane, Options, SuperviseError};
 use penstock_dataplane::sys;
@@ -153,7 +153,11 @@ fn start(args: &RunArgs, orders: &Sender<Order>) -> Result<Running, StartError> 
         DriverChoice::IoUring => Choice::Uring,
         DriverChoice::Epoll => Choice::Epoll,
     };
-    let driver = driver::choose(choice).context("io_uring does not work here (try --driver auto)")?;
+    let Chosen { driver, refused } =
+        driver::find(choice).context("io_uring does not work here (try --driver auto)")?;
+    if let Some(why) = &refused {
+        notices::warn(format!("io_uring does not work here, the workers run on epoll: {why}"));
+    }
     let parallel = thread::available_parallelism().map_or(1, usize::from);
     let cpus =
         workers::cpus(&process.workers, &sys::allowed_cpus(), parallel).map_err(StartError::Refused)?;
@@ -173,7 +177,7 @@ fn start(args: &RunArgs, orders: &Sender<Order>) -> Result<Running, StartError> 
     let replies = Arc::new(AtomicUsize::new(0));
     let admin = beside(&gateway, args, orders, &replies);
     let access_log = access_log(&gateway);
-    print_banner(&gateway, admin);
+    print_banner(&gateway, admin, refused.as_ref());
     Ok(Running {
         gateway,
         events: event_inbox,
@@ -295,7 +299,7 @@ fn answer(gateway: Arc<Gateway>, orders: Sender<Order>) -> impl Fn(Request) -> R
     }
 }
 
-fn print_banner(gateway: &Gateway, admin: Option<String>) {
+fn print_banner(gateway: &Gateway, admin: Option<String>, refused: Option<&Unusable>) {
     let fixed = &gateway.fixed;
     let addresses = gateway.dataplane.addresses();
     let served = gateway.dataplane.served();
@@ -313,7 +317,8 @@ fn print_banner(gateway: &Gateway, admin: Option<String>) {
         _ => (None, Vec::new()),
     };
     let banner = Banner {
-        driver: fixed.driver.to_string(),
+        driver: refused
+            .map_or_else(|| fixed.driver.to_string(), |why| format!("{} (no io_uring: {why})", fixed.driver)),
         workers: workers::shown(&fixed.cpus),
         gateway: gateway_shown.collect(),
         admin: admin.map(|at| if at.starts_with("unix:") { at } else { format!("http://{at}") }),
@@ -339,6 +344,7 @@ impl Running {
                 recv(self.events) -> event => if let Ok(event) = event { self.tell(&event) },
                 recv(seconds) -> _ => {
                     self.gateway.dataplane.watch();
+                    self.gateway.give_rings();
                     // A failure has been told at the start; a later one is tried again each second.
                     self.gateway.keep_rings_synced().ok();
                     self.gateway.counters.sweep();
@@ -374,6 +380,7 @@ impl Running {
             Event::Started { .. } | Event::ConnectionsFull { .. } | Event::HandshakeFailed { .. } => {
                 notices::warn(event.to_string());
             }
+            Event::AcceptResumed { .. } => notices::info(event.to_string()),
             _ => notices::error(event.to_string()),
         }
     }

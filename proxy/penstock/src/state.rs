@@ -44,6 +44,7 @@ pub(crate) fn status(gateway: &Gateway) -> Status {
         connections: stats.connections.load(Ordering::Relaxed),
         requests: stats.requests.load(Ordering::Relaxed),
         accepted: stats.accepted.load(Ordering::Relaxed),
+        accept_failures: stats.accept_failures.load(Ordering::Relaxed),
         panics: stats.panics.load(Ordering::Relaxed),
         heartbeat_age_ms: now_ns.saturating_sub(stats.heartbeat_ns.load(Ordering::Relaxed)) / 1_000_000,
     });

@@ -23,7 +23,7 @@ object! {
         optional hsts: Hsts = "off",
         /// How long it waits.
         default timeouts: ListenerTimeouts = "{}",
-        /// Connections open at once for each worker; beyond it new ones are closed at once.
+        /// Connections open at once, over all workers; beyond it new ones are closed at once.
         default max_connections: Int<1, 16_777_216> = "65536",
         /// Connections open at once from one client address, for each worker.
         optional max_connections_per_client: Int<1, 16_777_216> = "no bound of its own",

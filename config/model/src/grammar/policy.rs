@@ -356,7 +356,7 @@ object! {
 object! {
     /// Bounds of a request body.
     Body {
-        /// Bytes; more is 413.
+        /// Bytes; more is 413. A signed body is held whole, so `unlimited` means 10 MiB there.
         default max: SizeBound = "10MiB",
         /// Slower senders are given up (408).
         default min_rate: RateBound = "1KiB/s",

@@ -154,12 +154,12 @@ impl Default for ListenerTimeouts {
     }
 }
 
-/// Bounds of a listener, each for one worker.
+/// Bounds of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerLimits {
-    /// Connections open at once; beyond it new ones are closed at once.
+    /// Connections open at once, over all workers of the node; beyond it new ones are closed at once.
     pub connections_max: u32,
-    /// Connections open at once from one client address; `None`: as many as there are.
+    /// Connections open at once from one client address, at each worker; `None`: as many as there are.
     pub connections_per_client_max: Option<u32>,
     /// Requests answered on one connection before it is closed; `None`: any number.
     pub requests_per_connection_max: Option<u64>,

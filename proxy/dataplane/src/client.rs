@@ -13,6 +13,7 @@ use penstock_gate::{ClientCertificate, Tls};
 use penstock_http::{HeadLimits, Parsed, Refusal};
 
 use crate::buf::Buf;
+use crate::cancel::Asked;
 use crate::deadline::Action;
 use crate::exchange::{self, After, Lease};
 use crate::stream::Stream;
@@ -22,6 +23,8 @@ use crate::worker::Worker;
 
 /// How long a connection without a request keeps its buffer, in nanoseconds; then it parks.
 pub const IDLE_RELEASE_NS: u64 = 2_000_000_000;
+/// After what time a read that the kernel did not have is asked to end once more, in nanoseconds.
+pub const CANCEL_AGAIN_NS: u64 = 10_000_000;
 /// Bytes of the buffer of a parked connection.
 pub const PARKED_BYTES: usize = 64;
 /// Bytes that are read and thrown away after an answer that ends a connection, so that the answer is not lost to
@@ -243,7 +246,7 @@ async fn read_head<'w>(
             let pending = std::mem::take(&mut client.pending);
             reader.post(if pending.capacity() == 0 { worker.bufs.small() } else { pending });
         }
-        let mut cancelled = false;
+        let (mut cancelled, mut kept) = (false, false);
         let read = poll_fn(|cx| {
             if let Poll::Ready(read) = reader.poll_read(cx) {
                 return Poll::Ready(Some(read));
@@ -253,9 +256,19 @@ async fn read_head<'w>(
                 return Poll::Ready(None); // nothing has come, and nothing is waited for any more
             }
             if idle && client.requests > 0 && (closing || read_timer.fired()) && !cancelled {
-                cancelled = true;
-                reader.cancel();
-                return reader.poll_read(cx).map(Some);
+                let again_ns = match reader.cancel() {
+                    Asked::Ends => {
+                        cancelled = true;
+                        return reader.poll_read(cx).map(Some);
+                    }
+                    Asked::NotThere => CANCEL_AGAIN_NS,
+                    Asked::Cannot if closing || kept => return Poll::Ready(None),
+                    Asked::Cannot => {
+                        kept = true; // with its buffer, until its time is over
+                        (timeouts.keepalive.as_nanos() as u64).saturating_sub(IDLE_RELEASE_NS)
+                    }
+                };
+                read_timer.arm(sys::tick_ns() + again_ns, Action::Wake);
             }
             Poll::Pending
         });

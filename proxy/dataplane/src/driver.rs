@@ -10,6 +10,8 @@ use std::thread;
 use io_uring::{IoUring, Probe, opcode};
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 
+use crate::cancel;
+
 /// Entries of a worker's submission queue.
 pub const RING_ENTRIES: u32 = 4096;
 
@@ -204,16 +206,19 @@ pub fn run_or<F: Future>(
 ) -> io::Result<F::Output> {
     let mut refused = None;
     if let Driver::Uring(flags) = driver {
-        let built = RuntimeBuilder::<IoUringDriver>::new()
-            .uring_builder(flags.builder())
-            .with_entries(RING_ENTRIES)
-            .enable_timer()
-            .build();
+        let built = cancel::with_ring(|| {
+            RuntimeBuilder::<IoUringDriver>::new()
+                .uring_builder(flags.builder())
+                .with_entries(RING_ENTRIES)
+                .enable_timer()
+                .build()
+        });
         match built {
             Ok(mut runtime) => return Ok(runtime.block_on(make(driver, None))),
             Err(error) => refused = Some(error),
         }
     }
+    cancel::on_epoll();
     let mut runtime =
         RuntimeBuilder::<LegacyDriver>::new().with_entries(RING_ENTRIES).enable_timer().build()?;
     Ok(runtime.block_on(make(Driver::Epoll, refused)))

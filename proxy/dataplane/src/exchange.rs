@@ -154,9 +154,6 @@ pub async fn serve(worker: &Rc<Worker>, client: &mut Client, scratch: &mut Scrat
     if client.peer.listener.limits.requests_per_connection_max.is_some_and(|max| client.requests >= max) {
         scratch.head.keep_alive = false;
     }
-    if client.requests == 1 && scratch.head.keep_alive {
-        client.stream.reader.allow_cancel();
-    }
     let current = worker.current();
     let request = split_head(worker, client, scratch.head.head_len);
     let began = worker.both(sys::monotonic_ns());

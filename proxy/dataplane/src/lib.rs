@@ -5,6 +5,7 @@
 pub mod answer;
 pub mod buf;
 pub mod call;
+pub mod cancel;
 pub mod client;
 pub mod deadline;
 pub mod downlink;

@@ -3,12 +3,14 @@
 
 use std::future::Future;
 use std::io;
+use std::os::fd::RawFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use monoio::io::{AsyncReadRent, CancelHandle, CancelableAsyncReadRent, Canceller};
+use monoio::io::{AsyncReadRent, CancelHandle, CancelableAsyncReadRent, Canceller, OwnedReadHalf};
 
 use crate::buf::Buf;
+use crate::cancel::{self, Asked, Way};
 
 /// What a read gives: how many bytes were appended to the buffer (0: the peer ended), and the buffer.
 pub type ReadResult = (io::Result<usize>, Buf);
@@ -24,13 +26,9 @@ pub trait ReadPort {
     /// Asks the posted read. After `Ready` none is posted.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<ReadResult>;
 
-    /// From the next post on, reads may be cancelled. Costs each of them an entry in a small set (about 50 ns), so
-    /// a connection that carries one request does without.
-    fn allow_cancel(&mut self);
-
-    /// Asks the posted read to end soon, if that was allowed before it was posted; it must still be awaited, and gives the bytes that raced with the
-    /// cancellation. Costs an allocation and two ring entries: not for a request's way.
-    fn cancel(&mut self);
+    /// Asks the posted read to end soon; it must still be awaited, and gives the bytes that raced with that. Costs a
+    /// system call: not for a request's way.
+    fn cancel(&mut self) -> Asked;
 }
 
 impl dyn ReadPort + '_ {
@@ -45,46 +43,57 @@ impl dyn ReadPort + '_ {
 
 /// The port of a runtime socket half `H` whose read is the future `F`.
 struct SocketPort<H, F> {
-    half: Option<H>,
+    half: H,
+    fd: RawFd,
     canceller: Option<Canceller>,
     start: fn(H, Buf, Option<CancelHandle>) -> F,
     posted: Pin<Box<Option<F>>>,
 }
 
-/// The read port of a socket half. Two allocations, for the life of the socket.
-pub fn socket_port<H>(half: H) -> Box<dyn ReadPort>
+/// The read port of a half of the socket `fd`. Two allocations, for the life of the socket.
+pub fn socket_port<T>(half: OwnedReadHalf<T>, fd: RawFd) -> Box<dyn ReadPort>
 where
-    H: AsyncReadRent + CancelableAsyncReadRent + 'static,
+    T: AsyncReadRent + CancelableAsyncReadRent + 'static,
 {
-    fn build<H, F>(half: H, start: fn(H, Buf, Option<CancelHandle>) -> F) -> Box<dyn ReadPort>
+    fn build<H, F>(half: H, fd: RawFd, start: fn(H, Buf, Option<CancelHandle>) -> F) -> Box<dyn ReadPort>
     where
-        H: 'static,
-        F: Future<Output = (io::Result<usize>, Buf, H)> + 'static,
+        H: Share + 'static,
+        F: Future<Output = ReadResult> + 'static,
     {
-        Box::new(SocketPort { half: Some(half), canceller: None, start, posted: Box::pin(None) })
+        Box::new(SocketPort { half, fd, canceller: None, start, posted: Box::pin(None) })
     }
-    build(half, read_once::<H>)
+    build(half, fd, read_once::<T>)
 }
 
-async fn read_once<H>(mut half: H, buf: Buf, cancel: Option<CancelHandle>) -> (io::Result<usize>, Buf, H)
+/// A counted reference to a socket that can be counted once more.
+trait Share {
+    fn share(&self) -> Self;
+}
+
+impl<T> Share for OwnedReadHalf<T> {
+    fn share(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+async fn read_once<T>(mut half: OwnedReadHalf<T>, buf: Buf, cancel: Option<CancelHandle>) -> ReadResult
 where
-    H: AsyncReadRent + CancelableAsyncReadRent,
+    T: AsyncReadRent + CancelableAsyncReadRent,
 {
-    let (result, buf) = match cancel {
+    match cancel {
         None => half.read(buf).await,
         Some(handle) => half.cancelable_read(buf, handle).await,
-    };
-    (result, buf, half)
+    }
 }
 
-impl<H, F> ReadPort for SocketPort<H, F>
-where
-    F: Future<Output = (io::Result<usize>, Buf, H)>,
-{
+impl<H: Share, F: Future<Output = ReadResult>> ReadPort for SocketPort<H, F> {
     fn post(&mut self, buf: Buf) {
-        let half = self.half.take().expect("one read at a time");
-        let handle = self.canceller.as_ref().map(Canceller::handle);
-        self.posted.as_mut().set(Some((self.start)(half, buf, handle)));
+        assert!(self.posted.is_none(), "one read at a time");
+        let handle = match cancel::way() {
+            Way::Handle => Some(self.canceller.get_or_insert_default().handle()),
+            Way::Tell(_) | Way::None => None,
+        };
+        self.posted.as_mut().set(Some((self.start)(self.half.share(), buf, handle)));
     }
 
     fn is_posted(&self) -> bool {
@@ -93,23 +102,21 @@ where
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<ReadResult> {
         let posted = self.posted.as_mut().as_pin_mut().expect("a read is posted");
-        match posted.poll(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready((result, buf, half)) => {
-                self.posted.as_mut().set(None);
-                self.half = Some(half);
-                Poll::Ready((result, buf))
-            }
+        let read = posted.poll(cx);
+        if read.is_ready() {
+            self.posted.as_mut().set(None);
         }
+        read
     }
 
-    fn allow_cancel(&mut self) {
-        self.canceller.get_or_insert_default();
-    }
-
-    fn cancel(&mut self) {
-        if let Some(canceller) = self.canceller.take() {
-            self.canceller = Some(canceller.cancel());
+    fn cancel(&mut self) -> Asked {
+        match (cancel::way(), self.canceller.take()) {
+            (Way::Tell(ring), _) => cancel::tell(ring, self.fd),
+            (_, Some(canceller)) => {
+                self.canceller = Some(canceller.cancel());
+                Asked::Ends
+            }
+            (_, None) => Asked::Cannot,
         }
     }
 }

@@ -112,14 +112,14 @@ impl Stream {
     pub fn tcp(stream: TcpStream, wheel: &Rc<Wheel>) -> Self {
         let fd = stream.as_raw_fd();
         let (read, write) = stream.into_split();
-        Self::new(fd, wheel, socket_port(read), Writer::Plain(Socket::Tcp(WriteHalf::new(write))))
+        Self::new(fd, wheel, socket_port(read, fd), Writer::Plain(Socket::Tcp(WriteHalf::new(write))))
     }
 
     /// Takes a Unix socket.
     pub fn unix(stream: UnixStream, wheel: &Rc<Wheel>) -> Self {
         let fd = stream.as_raw_fd();
         let (read, write) = stream.into_split();
-        Self::new(fd, wheel, socket_port(read), Writer::Plain(Socket::Unix(WriteHalf::new(write))))
+        Self::new(fd, wheel, socket_port(read, fd), Writer::Plain(Socket::Unix(WriteHalf::new(write))))
     }
 
     fn new(fd: RawFd, wheel: &Rc<Wheel>, reader: Box<dyn ReadPort>, writer: Writer) -> Self {

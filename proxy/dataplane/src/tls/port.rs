@@ -11,6 +11,7 @@ use super::bufs::TlsBufs;
 use super::record::RECORD_MAX;
 use super::session::{Content, Fault, Session, record_len};
 use crate::buf::{Buf, LARGE, SMALL};
+use crate::cancel::Asked;
 use crate::port::{ReadPort, ReadResult};
 
 /// With less room than this in the caller's buffer, ciphertext is read into a buffer of our own. A parked connection
@@ -311,12 +312,9 @@ impl ReadPort for TlsPort {
         }
     }
 
-    fn allow_cancel(&mut self) {
-        self.inner.allow_cancel();
-    }
-
-    fn cancel(&mut self) {
-        self.cancelled = self.posted;
-        self.inner.cancel();
+    fn cancel(&mut self) -> Asked {
+        let asked = self.inner.cancel();
+        self.cancelled = self.posted && asked == Asked::Ends;
+        asked
     }
 }

@@ -477,6 +477,7 @@ impl Attempting<'_> {
                 bufs: &worker.bufs,
                 counters: &counters,
                 content: first.content,
+                last: !head.keep_alive,
                 rules: BodyRules {
                     bytes_max: self.route.body.max,
                     rate_min: self.route.body.rate_min,

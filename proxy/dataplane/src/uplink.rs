@@ -31,6 +31,9 @@ pub fn floor_ns(rate_min: Option<u64>, began_ns: u64, content: u64) -> u64 {
     }
 }
 
+/// Bytes of the buffer with which a client is watched that says that it sends no more.
+pub const LAST_BYTES: usize = 64;
+
 /// Why the way up ended before the answer was complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
@@ -174,6 +177,8 @@ pub struct Uplink<'a> {
     pub counters: &'a Counters,
     /// Bytes of content that were sent with the head.
     pub content: u64,
+    /// No request follows on the connection.
+    pub last: bool,
     /// Rules of the route.
     pub rules: BodyRules,
 }
@@ -312,7 +317,9 @@ impl Uplink<'_> {
         self.bufs.put(std::mem::take(self.pending));
         self.read_timer.disarm();
         if !self.reader.is_posted() {
-            self.reader.post(self.bufs.small());
+            // The buffer of a read that is still posted when the connection closes is lost to the pool.
+            let buf = if self.last { Buf::with_capacity(LAST_BYTES) } else { self.bufs.small() };
+            self.reader.post(buf);
         }
         loop {
             let (result, buf) = poll_fn(|cx| self.reader.poll_read(cx)).await;

@@ -7,6 +7,7 @@ import http.client
 import json
 import secrets
 import signal
+import socket
 import time
 
 from harness import BASIC, KEY, Gateway, Load, request, upstream, wait_for
@@ -228,3 +229,17 @@ def test_signed_bodies_are_bounded_and_forged_ones_never_arrive():
         status, code, _ = post("/unlimited", 10 * mib + 100_000, chunked=True)
         assert (status, code) == (413, "body_too_large"), (status, code)
         wait_for("the end of all calls", lambda: gateway.status()["workers"][0]["requests"] == 0)
+
+
+def test_a_signed_body_that_waits_to_be_asked_for_is_asked_for():
+    """Nothing goes upstream before the body is here, so the 100 (Continue) is the gateway's own."""
+    with upstream() as up, Gateway(SIGNED, up) as gateway, socket.create_connection(("127.0.0.1", gateway.port), 20) as client:
+        body = b"x" * 5000
+        fields = {**signed("/wide", body), "host": "127.0.0.1", "content-length": str(len(body)), "expect": "100-continue"}
+        lines = [f"{name}: {value}" for name, value in fields.items()]
+        client.sendall("\r\n".join(["POST /wide HTTP/1.1", *lines, "", ""]).encode())
+        answers = client.makefile("rb")
+        assert answers.readline().startswith(b"HTTP/1.1 100 ")
+        assert answers.readline() == b"\r\n"
+        client.sendall(body)
+        assert answers.readline().startswith(b"HTTP/1.1 200 ")

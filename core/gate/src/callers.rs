@@ -281,17 +281,26 @@ impl Callers {
 
     fn put_app(&mut self, entry: Arc<AppEntry>) -> Result<(), DeltaError> {
         let id = entry.app.id;
-        if let Some(row) = self.apps.get_mut(id) {
-            let moved = row.entry.app.tenant != entry.app.tenant;
-            row.entry = entry;
-            if moved {
-                // Index spaces are by tenant.
-                let credentials = row.credentials.clone();
-                for credential in credentials {
-                    if let Some(row) = self.take_credential(credential) {
-                        self.put_credential(row.entry)?;
+        if let Some(row) = self.apps.get(id) {
+            let mut moving = Vec::new();
+            if row.entry.app.tenant != entry.app.tenant {
+                // Index spaces are by tenant. All of them must have room in the new one before any is moved.
+                moving.clone_from(&row.credentials);
+                for &credential in &moving {
+                    let Some(held) = self.credentials.get(credential) else { continue };
+                    let (space, key) = Space::of(&held.entry.credential.kind, entry.app.tenant);
+                    let holder = self.index.get(space, &key);
+                    if holder.is_some_and(|holder| self.credentials.place(credential) != Some(holder)) {
+                        return Err(DeltaError::Taken(credential));
                     }
                 }
+            }
+            let moving: Vec<_> = moving.into_iter().filter_map(|id| self.take_credential(id)).collect();
+            if let Some(row) = self.apps.get_mut(id) {
+                row.entry = entry;
+            }
+            for row in moving {
+                self.put_credential(row.entry)?;
             }
             return Ok(());
         }

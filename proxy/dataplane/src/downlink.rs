@@ -22,6 +22,8 @@ use crate::worker::Worker;
 pub const INTERIM_MAX: usize = 16;
 /// How long the upstream may leave an `Expect: 100-continue` unanswered before we answer it.
 pub const CONTINUE_WAIT: Duration = Duration::from_secs(1);
+/// What we answer it with.
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// An answer that went through whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +71,7 @@ pub struct Downlink<'a> {
     pub strings: CallStrings<'a>,
     /// What is changed of the answer, and what is asked of it.
     pub shape: ResponseShape<'a>,
-    /// When the first byte of the answer came, until a write has been timed by it; monotonic ns, 0 before and after.
+    /// When the bytes at hand came, monotonic ns; 0 once anything else has been waited for.
     pub came_ns: u64,
     /// The worker.
     pub worker: &'a Worker,
@@ -164,7 +166,7 @@ impl Downlink<'_> {
                 Err(_) => {
                     *continued = true;
                     let mut out = self.worker.bufs.small();
-                    out.push(b"HTTP/1.1 100 Continue\r\n\r\n");
+                    out.push(CONTINUE);
                     self.write_client(out, sys::monotonic_ns()).await?;
                 }
             }
@@ -177,8 +179,8 @@ impl Downlink<'_> {
     fn head_bytes(&mut self, (result, buf): (io::Result<usize>, Buf), first: bool) -> Result<Buf, Failed> {
         match result {
             Ok(n) if n > 0 => {
+                self.came_ns = sys::monotonic_ns();
                 if self.call.record.first_byte_us == 0 {
-                    self.came_ns = sys::monotonic_ns();
                     let since_ns = self.came_ns.saturating_sub(self.call.head_ns);
                     self.call.record.first_byte_us = micros32(since_ns).max(1);
                 }
@@ -197,6 +199,7 @@ impl Downlink<'_> {
         self.begin_head(head);
         write::end(self.out);
         let out = self.worker.bufs.filled(&[self.out]);
+        self.came_ns = 0;
         self.write_client(out, sys::monotonic_ns()).await
     }
 
@@ -319,7 +322,7 @@ impl Downlink<'_> {
         self.call.record.bytes_out += (head_len + n) as u64;
         let now_ns = match std::mem::take(&mut self.came_ns) {
             0 => sys::monotonic_ns(),
-            came_ns => came_ns, // the head came a microsecond ago
+            came_ns => came_ns, // a microsecond ago
         };
         if last {
             self.call.last_send = (head_len + n) as u64;
@@ -330,6 +333,7 @@ impl Downlink<'_> {
             self.out.clear();
             self.arm_write(now_ns);
             let (result, back) = self.writer.write(buf, head_len + n).await;
+            self.write_timer.disarm();
             buf = back;
             result.map_err(|_| self.client_lost())
         } else if head_len > 0 && head_len + n <= LARGE {
@@ -351,6 +355,7 @@ impl Downlink<'_> {
                 Ok(()) => {
                     self.arm_write(now_ns);
                     let (result, back) = self.writer.write(buf, n).await;
+                    self.write_timer.disarm();
                     buf = back;
                     result.map_err(|_| self.client_lost())
                 }
@@ -374,6 +379,8 @@ impl Downlink<'_> {
         self.call.publish(self.worker, &self.strings, now_ns, bytes_out);
     }
 
+    /// Gives the write that follows its time. Taken back when it has ended: a pause of the upstream is no fault of the
+    /// client's.
     fn arm_write(&self, now_ns: u64) {
         let until_ns = now_ns + self.shape.write_timeout.as_nanos() as u64;
         self.write_timer.arm(until_ns, Action::Shutdown(Side::Both));
@@ -382,6 +389,7 @@ impl Downlink<'_> {
     async fn write_client(&mut self, out: Buf, now_ns: u64) -> Result<(), Failed> {
         self.arm_write(now_ns);
         let (result, out) = self.writer.write_all(out).await;
+        self.write_timer.disarm();
         self.worker.bufs.put(out);
         result.map_err(|_| self.client_lost())
     }

@@ -12,8 +12,11 @@ use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 
 use crate::cancel;
 
-/// Entries of a worker's submission queue.
-pub const RING_ENTRIES: u32 = 4096;
+/// Entries of a worker's submission queue. It is gone through in a circle, so a small one stays in the cache; when it
+/// is full, it is handed to the kernel early.
+pub const RING_ENTRIES: u32 = 256;
+/// Entries of its completion queue: what can end at once before the kernel has to keep a list.
+pub const COMPLETIONS: u32 = 8192;
 
 /// What the configuration asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,6 +48,7 @@ impl Flags {
 
     fn builder(self) -> io_uring::Builder {
         let mut builder = IoUring::builder();
+        builder.setup_cqsize(COMPLETIONS);
         match self {
             Flags::Deferred => {
                 builder.setup_single_issuer().setup_defer_taskrun().setup_coop_taskrun();

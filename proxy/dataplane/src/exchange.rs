@@ -19,7 +19,7 @@ use crate::buf::{Buf, SMALL};
 use crate::call::{Call, micros32};
 use crate::client::Client;
 use crate::deadline::Action;
-use crate::downlink::{Done, Downlink, Failed};
+use crate::downlink::{CONTINUE, Done, Downlink, Failed};
 use crate::record;
 use crate::shape::{self, ResponseShape};
 use crate::sys::{self, Side};
@@ -283,8 +283,19 @@ impl Attempting<'_> {
     ) -> Result<(), Code> {
         let Some(expected) = forward.body_digest else { return Ok(()) };
         let total_until_ns = self.total_until_ns(scratch);
-        let Scratch { first, request_body, call, .. } = scratch;
+        let Scratch { head, first, request_body, call, .. } = scratch;
         let began_ns = sys::monotonic_ns();
+        if !request_body.is_done() && std::mem::take(&mut head.expect_continue) {
+            // Nothing goes upstream before the body is here, so nobody else could ask for it.
+            let mut out = self.worker.bufs.small();
+            out.push(CONTINUE);
+            let until_ns = began_ns + client.peer.listener.timeouts.write.as_nanos() as u64;
+            client.stream.write_timer.arm(until_ns, Action::Shutdown(Side::Both));
+            let (result, out) = client.stream.writer.write_all(out).await;
+            client.stream.write_timer.disarm();
+            self.worker.bufs.put(out);
+            result.map_err(|_| Code::ClientGone)?;
+        }
         while !request_body.is_done() {
             let idle_ns = sys::monotonic_ns() + self.route.timeouts.idle.as_nanos() as u64;
             let floor_ns = floor_ns(self.route.body.rate_min, began_ns, first.content);

@@ -144,12 +144,10 @@ pub fn raise_descriptor_limit() -> u64 {
     lim.rlim_cur
 }
 
-/// Whether this process or system has run out of descriptors, memory or local ports: no peer is to blame.
+/// Whether this process or system has run out of descriptors or memory: no peer is to blame. Local ports are not among
+/// them: they run out for one peer, and the same error means that there is no way to an address of IPv6.
 pub fn is_exhausted(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS | libc::EADDRNOTAVAIL)
-    )
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS))
 }
 
 fn set_option<T>(fd: RawFd, level: i32, name: i32, value: &T) -> io::Result<()> {

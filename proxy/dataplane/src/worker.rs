@@ -537,7 +537,9 @@ impl Worker {
                 socket.set_nonblocking(nonblocking).ok();
                 if let Ok(socket) = TcpListener::from_std(socket) {
                     let socket = Rc::new(socket);
-                    for _ in 0..ACCEPTS_POSTED {
+                    // The runtime's epoll driver knows one task a socket and direction.
+                    let posted = if nonblocking { 1 } else { ACCEPTS_POSTED };
+                    for _ in 0..posted {
                         monoio::spawn(self.clone().accept_tcp(entrance.clone(), socket.clone()));
                     }
                 }

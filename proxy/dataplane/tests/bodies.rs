@@ -454,3 +454,70 @@ fn a_body_below_the_floor_rate_is_given_up_after_the_grace() {
         }
     });
 }
+
+#[test]
+fn a_pause_longer_than_a_write_may_take_is_no_fault_of_the_client() {
+    let pause = Duration::from_millis(300);
+    let pieces: [(&str, [&'static [u8]; 2]); 4] = [
+        ("body", [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no", b"k"]),
+        (
+            "chunks",
+            [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n", b"1\r\nk\r\n0\r\n\r\n"],
+        ),
+        ("head", [b"HTTP/1.1 200 OK\r\n", b"Content-Length: 2\r\n\r\nok"]),
+        ("hints", [b"HTTP/1.1 103 Early Hints\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"]),
+    ];
+    for driver in DRIVERS {
+        for (name, pieces) in pieces {
+            let upstream = Upstream::start(move |conn| {
+                while conn.request().is_some() {
+                    conn.write(pieces[0]);
+                    std::thread::sleep(pause);
+                    conn.write(pieces[1]);
+                }
+            });
+            let mut setup = Setup::new(driver, upstream_spec(upstream.addr));
+            setup.spec.listeners[0].timeouts.write = pause / 3;
+            setup.rings = true;
+            let gateway = setup.start();
+            let mut client = gateway.client();
+            for _ in 0..2 {
+                client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+                let mut answer = client.answer().unwrap_or_else(|| panic!("{driver:?} {name}: no answer"));
+                if answer.status() == 103 {
+                    answer = client.answer().unwrap();
+                }
+                assert_eq!((answer.status(), &answer.body[..]), (200, &b"ok"[..]), "{driver:?} {name}");
+            }
+            for record in gateway.recorded(2) {
+                assert_eq!(
+                    (record.code(), record.amended, record.call.write_us),
+                    ("", 0, 0),
+                    "{driver:?} {name}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn an_upload_that_we_asked_for_may_take_longer_than_a_write() {
+    for driver in DRIVERS {
+        let upstream = Upstream::start(|conn| {
+            while conn.request().is_some() {
+                conn.write(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok");
+            }
+        });
+        let mut setup = Setup::new(driver, upstream_spec(upstream.addr));
+        setup.spec.listeners[0].timeouts.write = Duration::from_millis(100);
+        let gateway = setup.start();
+        let mut client = gateway.client();
+        client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\nExpect: 100-continue\r\n\r\n");
+        assert_eq!(client.answer().expect("100 Continue").status(), 100);
+        for _ in 0..6 {
+            std::thread::sleep(Duration::from_millis(60)); // a slow client
+            client.send("x");
+        }
+        assert_eq!(client.answer().expect("an answer").status(), 201, "{driver:?}");
+    }
+}

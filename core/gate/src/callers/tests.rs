@@ -108,6 +108,32 @@ fn what_is_gone_or_renamed_is_found_no_more() {
 }
 
 #[test]
+fn an_app_moves_to_another_tenant_as_a_whole_or_not_at_all() {
+    let mut callers = table();
+    let mut sequence = 10;
+    let mut apply = |callers: &mut Callers, change| {
+        sequence += 1;
+        callers.apply(&Delta { sequence, change })
+    };
+    for change in [
+        Change::PutApp(app(8, 900)),
+        Change::PutCredential(key(80, 8, "clash")),
+        Change::PutApp(app(9, 901)),
+        Change::PutCredential(key(90, 9, "clash")),
+        Change::PutCredential(key(91, 9, "stays")),
+    ] {
+        apply(&mut callers, change).expect("fits");
+    }
+    assert_eq!(apply(&mut callers, Change::PutApp(app(9, 900))), Err(DeltaError::Taken(Id(90))));
+    assert_eq!((found(&callers, 901, "clash"), found(&callers, 901, "stays")), (Some(90), Some(91)));
+    assert_eq!((found(&callers, 900, "clash"), found(&callers, 900, "stays")), (Some(80), None));
+    apply(&mut callers, Change::RemoveCredential(Id(80))).expect("fits");
+    apply(&mut callers, Change::PutApp(app(9, 900))).expect("fits now");
+    assert_eq!((found(&callers, 901, "clash"), found(&callers, 901, "stays")), (None, None));
+    assert_eq!((found(&callers, 900, "clash"), found(&callers, 900, "stays")), (Some(90), Some(91)));
+}
+
+#[test]
 fn revocations_are_bounded_and_end() {
     let mut callers = table();
     let token = |number: usize| Revocation::token(Id(3), &number.to_string());

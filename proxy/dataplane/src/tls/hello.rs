@@ -252,7 +252,9 @@ impl<'a> Hello<'a> {
             return None;
         }
         let name = std::str::from_utf8(list.vec16("server name").ok()?).ok()?;
-        matches!(ServerName::try_from(name), Ok(ServerName::DnsName(_))).then_some(name)
+        let named = matches!(ServerName::try_from(name), Ok(ServerName::DnsName(_)));
+        // The standard allows no dot at the end; who sends one means the name without it, to rustls too.
+        named.then(|| name.strip_suffix('.').unwrap_or(name))
     }
 
     /// The application protocols offered (RFC 7301), in the client's order.
@@ -338,6 +340,7 @@ mod tests {
         let at = bytes.windows(15).position(|w| w == b"api.example.com").unwrap();
         for (name, want) in [
             (&b"API.example.com"[..], Some("API.example.com")),
+            (b"api.example.co.", Some("api.example.co")),
             (b"127.000.000.001", None),
             (b"100.100.100.100", None),
             (b"2001:db8::1:2:3", None),

@@ -39,6 +39,9 @@ pub fn write_request(
         out.extend_from_slice(host);
         out.extend_from_slice(b"\r\n");
     }
+    if head.framing.has_body() && !head.expect_continue {
+        drop = drop.with(FieldId::Expect); // if it was there, we have met it
+    }
     drop_names(&mut head.fields, request, &route.request_drops);
     write::copy_fields(out, request, &head.fields, drop);
     out.extend_from_slice(&plan.request_fields);

@@ -13,6 +13,7 @@ import threading
 # By far more than the sum of the timeouts that the gateway is given.
 CALL_SECONDS_MAX = 25
 BIG_BYTES = 2 << 20
+SLOW_STEP = 16 << 10
 PIECE = bytes(range(256)) * 64
 PROBLEM_BROKEN = {(502, "upstream_reset"), (502, "upstream_closed_early")}
 PROBLEM_LATE = {(504, "upstream_first_byte_timeout"), (504, "upstream_idle_timeout")}
@@ -275,13 +276,13 @@ class Storm:
             except Exception as why:
                 self.failures.append(f"{name}: {why!r}")
 
-    async def open(self, tls=None):
+    async def open(self, tls=None, limit=1 << 20):
         if tls is None:
             tls = self.random.random() < 0.2
         if tls:
             return await asyncio.open_connection(
-                "127.0.0.1", self.tls_port, limit=1 << 20, ssl=self.context, server_hostname="localhost")
-        return await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 20)
+                "127.0.0.1", self.tls_port, limit=limit, ssl=self.context, server_hostname="localhost")
+        return await asyncio.open_connection("127.0.0.1", self.port, limit=limit)
 
     def judge(self, answer, allowed):
         """Notes an answer; says how it ended."""
@@ -433,12 +434,24 @@ class Storm:
 
     async def does_read_slowly(self):
         """Reads a large answer in small steps, but reads."""
-        reader, writer = await self.open()
+        socket_reader, writer = await self.open(limit=SLOW_STEP)
+        reader = asyncio.StreamReader()
+
+        async def drip():
+            try:
+                while piece := await socket_reader.read(SLOW_STEP):
+                    reader.feed_data(piece)
+                    await asyncio.sleep(0.005)  # that is what slow means here
+            except OSError:
+                pass  # cut off; the answer ends here
+            reader.feed_eof()
+
+        dripping = asyncio.create_task(drip())
         try:
             writer.write(get("big"))
-            answer = asyncio.ensure_future(read_answer(reader))
-            return self.judge(await answer, {WHOLE})
+            return self.judge(await read_answer(reader), {WHOLE})
         finally:
+            dripping.cancel()
             writer.close()
 
     async def does_pipeline(self):

@@ -41,12 +41,12 @@ impl dyn ReadPort + '_ {
     }
 }
 
-/// The port of a runtime socket half `H` whose read is the future `F`.
-struct SocketPort<H, F> {
-    half: H,
+/// The port of a half of the socket `fd`, whose reads are futures `F`.
+struct SocketPort<T, F> {
+    half: OwnedReadHalf<T>,
     fd: RawFd,
     canceller: Option<Canceller>,
-    start: fn(H, Buf, Option<CancelHandle>) -> F,
+    start: fn(OwnedReadHalf<T>, Buf, Option<CancelHandle>) -> F,
     posted: Pin<Box<Option<F>>>,
 }
 
@@ -55,25 +55,7 @@ pub fn socket_port<T>(half: OwnedReadHalf<T>, fd: RawFd) -> Box<dyn ReadPort>
 where
     T: AsyncReadRent + CancelableAsyncReadRent + 'static,
 {
-    fn build<H, F>(half: H, fd: RawFd, start: fn(H, Buf, Option<CancelHandle>) -> F) -> Box<dyn ReadPort>
-    where
-        H: Share + 'static,
-        F: Future<Output = ReadResult> + 'static,
-    {
-        Box::new(SocketPort { half, fd, canceller: None, start, posted: Box::pin(None) })
-    }
-    build(half, fd, read_once::<T>)
-}
-
-/// A counted reference to a socket that can be counted once more.
-trait Share {
-    fn share(&self) -> Self;
-}
-
-impl<T> Share for OwnedReadHalf<T> {
-    fn share(&self) -> Self {
-        Self(self.0.clone())
-    }
+    Box::new(SocketPort { half, fd, canceller: None, start: read_once::<T>, posted: Box::pin(None) })
 }
 
 async fn read_once<T>(mut half: OwnedReadHalf<T>, buf: Buf, cancel: Option<CancelHandle>) -> ReadResult
@@ -86,14 +68,15 @@ where
     }
 }
 
-impl<H: Share, F: Future<Output = ReadResult>> ReadPort for SocketPort<H, F> {
+impl<T, F: Future<Output = ReadResult>> ReadPort for SocketPort<T, F> {
     fn post(&mut self, buf: Buf) {
         assert!(self.posted.is_none(), "one read at a time");
         let handle = match cancel::way() {
             Way::Handle => Some(self.canceller.get_or_insert_default().handle()),
             Way::Tell(_) | Way::None => None,
         };
-        self.posted.as_mut().set(Some((self.start)(self.half.share(), buf, handle)));
+        let half = OwnedReadHalf(self.half.0.clone());
+        self.posted.as_mut().set(Some((self.start)(half, buf, handle)));
     }
 
     fn is_posted(&self) -> bool {

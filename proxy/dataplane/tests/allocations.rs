@@ -1,16 +1,17 @@
 //! The whole gateway under a counting allocator: a worker allocates nothing for a warm request with an API key, two
 //! limits and a call record, on both drivers. One test, because the counters are the process's.
-#![allow(unsafe_code, missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
+mod counting;
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
+use counting::{ALLOCATIONS, THREAD};
 use penstock_gate::spec::{self, Id, Uid};
 use support::{DRIVERS, Setup, eventually, limit_spec, upstream_spec};
 
@@ -20,32 +21,6 @@ const KEY: &str = "psk_0123456789abcdef0123456789abcdef";
 const REQUEST: &[u8] =
     b"GET /items/42?page=3 HTTP/1.1\r\nHost: h\r\nX-Api-Key: psk_0123456789abcdef0123456789abcdef\r\n\r\n";
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok";
-
-/// The thread whose allocations are counted.
-static THREAD: AtomicI32 = AtomicI32::new(0);
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-struct Counting;
-
-// SAFETY: hands every call on to the system allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: gettid takes nothing and cannot fail.
-        if THREAD.load(Relaxed) == unsafe { libc::gettid() } {
-            ALLOCATIONS.fetch_add(1, Relaxed);
-        }
-        // SAFETY: the caller's promise, handed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise, handed on.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// The worker's thread, found by its name.
 fn worker_thread() -> i32 {

@@ -2,12 +2,14 @@
 //! One test, because the counters are the process's.
 #![allow(unsafe_code, missing_docs, clippy::unwrap_used)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
+use counting::ALLOCATIONS;
 use monoio::net::UnixStream;
 use penstock_dataplane::buf::Buf;
 use penstock_dataplane::client::PARKED_BYTES;
@@ -23,27 +25,6 @@ use penstock_dataplane::tls::server::{ServerSettings, ServerTls, TicketKeys, acc
 const PARKED_BYTES_MAX: usize = 6 * 1024;
 /// The same for both ends of an idle one.
 const IDLE_BYTES_MAX: usize = 12 * 1024;
-
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: hands every call on to the system allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: the caller's promise, handed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise, handed on.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// Bytes that the C side of the cryptography and ours hold together, by the allocator's own account.
 fn heap_bytes() -> usize {

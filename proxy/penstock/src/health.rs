@@ -59,14 +59,7 @@ pub(crate) async fn run(dataplane: Arc<Dataplane>, told: impl Fn(String)) {
         for upstream in served.snapshot.upstreams() {
             let Some(check) = &upstream.health else { continue };
             for target in &upstream.targets {
-                let state = watched.entry(target.uid).or_insert_with(|| Watched {
-                    due: Instant::now(),
-                    failures: 0,
-                    successes: 0,
-                    healthy: true,
-                    unchecked: false,
-                    seen: 0,
-                });
+                let state = watched.entry(target.uid).or_insert_with(Watched::new);
                 state.seen = round;
                 if state.due > Instant::now() {
                     continue;
@@ -111,6 +104,11 @@ pub(crate) async fn run(dataplane: Arc<Dataplane>, told: impl Fn(String)) {
 }
 
 impl Watched {
+    /// A target that was not asked yet: due now, and taken for healthy.
+    fn new() -> Self {
+        Self { due: Instant::now(), failures: 0, successes: 0, healthy: true, unchecked: false, seen: 0 }
+    }
+
     /// Takes a result in; says what to tell if the target changes sides.
     fn learn(&mut self, result: &Result<(), String>, check: &ActiveHealth) -> Option<String> {
         match result {
@@ -195,14 +193,7 @@ mod tests {
 
     #[test]
     fn a_target_changes_sides_after_so_many_in_a_row() {
-        let mut state = Watched {
-            due: Instant::now(),
-            failures: 0,
-            successes: 0,
-            healthy: true,
-            unchecked: false,
-            seen: 0,
-        };
+        let mut state = Watched::new();
         let bad = Err("x".to_owned());
         let mut sides = Vec::new();
         for result in [&bad, &bad, &Ok(()), &bad, &bad, &bad, &bad, &Ok(()), &bad, &Ok(()), &Ok(())] {

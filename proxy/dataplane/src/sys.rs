@@ -231,6 +231,25 @@ pub fn bound_accept(fd: RawFd) -> io::Result<()> {
     set_option(fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &wait)
 }
 
+/// Has a listening TCP socket pass over new connections from now on: their first segment (SYN) is dropped, as if it had
+/// been lost, while handshakes that have begun go on. Who is passed over tries again by itself a second later.
+pub fn refuse_new(listener: std::os::fd::BorrowedFd<'_>) {
+    const FLAGS_AT: u32 = 13; // of a TCP header, where a filter's data begins (RFC 9293 section 3.1)
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let mut program = [
+        step(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, FLAGS_AT),
+        step(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, 0, SYN | ACK),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, SYN),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
+    ];
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // Without the filter a call can be lost in the moment of closing, as it always could: no reason not to close.
+    set_option(listener.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter).ok();
+}
+
 /// Takes a connection that waits at a listening socket, without waiting for one (see [`bound_accept`]).
 pub fn accept_waiting(fd: std::os::fd::BorrowedFd<'_>) -> Option<OwnedFd> {
     let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
@@ -252,4 +271,29 @@ pub fn accept_waiting(fd: std::os::fd::BorrowedFd<'_>) -> Option<OwnedFd> {
 /// What getsockname(2) says.
 pub fn local_address(fd: std::os::fd::BorrowedFd<'_>) -> io::Result<SocketAddr> {
     std::net::TcpListener::from(fd.try_clone_to_owned()?).local_addr()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_listener_that_refuses_new_ones_keeps_those_it_has() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let mut waiting = TcpStream::connect(addr).unwrap();
+        refuse_new(listener.as_fd());
+        let refused = TcpStream::connect_timeout(&addr, Duration::from_millis(100)).map(drop);
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::TimedOut);
+        waiting.write_all(b"x").unwrap();
+        let mut taken = listener.accept().unwrap().0;
+        let mut byte = [0];
+        taken.read_exact(&mut byte).unwrap();
+        assert_eq!(&byte, b"x");
+    }
 }

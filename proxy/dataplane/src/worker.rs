@@ -57,6 +57,8 @@ pub const SHRINK_TICKS: u32 = 100;
 /// `Connection: close`.
 pub const DRAIN_IDLE: Duration = Duration::from_millis(1000);
 
+/// How long TCP handshakes that had begun when a draining worker stopped taking new ones may take to end.
+const HANDSHAKES_END: Duration = Duration::from_millis(50);
 /// How long the last accepts of a draining worker may take to come out of its ring.
 const ACCEPTS_END: Duration = Duration::from_millis(500);
 
@@ -323,6 +325,13 @@ impl Worker {
     async fn drain(self: &Rc<Self>) {
         self.draining.set(true);
         self.all_gone(DRAIN_IDLE).await;
+        // A connection that is complete between the last look at a queue and the end of its socket would be reset.
+        for (socket, entrance) in self.listening.borrow().iter() {
+            if matches!(entrance.listener.address, Address::Tcp(_)) {
+                sys::refuse_new(socket.as_fd());
+            }
+        }
+        monoio::time::sleep(HANDSHAKES_END).await;
         self.stop_accepting();
         // What the ring had accepted by then comes to light before the accepts end.
         let accepts = async {
@@ -351,7 +360,7 @@ impl Worker {
         monoio::time::timeout(patience, gone).await.is_ok()
     }
 
-    /// Takes in what waits at the listening sockets and closes them before another can arrive.
+    /// Takes in what waits at the listening sockets and closes them; see [`sys::refuse_new`].
     fn stop_accepting(self: &Rc<Self>) {
         for (socket, entrance) in self.listening.borrow_mut().drain(..) {
             while let Some(waiting) = sys::accept_waiting(socket.as_fd()) {

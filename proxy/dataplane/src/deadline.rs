@@ -2,8 +2,9 @@
 //!
 //! A task never drops a read or write to give up on it (under io_uring that loses bytes). When a deadline
 //! passes, the wheel shuts the *socket* down, one side or both; the operation then ends by itself and the task
-//! reads [`Timer::fired`]. Where nothing is to be ended ([`Action::Wake`]) it only wakes the task. Moving a deadline later only stores a number: the wheel looks at it when the entry's
-//! slot comes up and puts the entry where it belongs by then.
+//! reads [`Timer::fired`]. Where nothing is to be ended ([`Action::Wake`]) it only wakes the task. Moving a deadline
+//! later only stores a number: the wheel looks at it when the entry's slot comes up and puts the entry where it
+//! belongs by then. The lists of the slots run through the entries, so nothing is allocated after a timer was made.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -19,6 +20,8 @@ use crate::sys::{self, Side};
 pub const SLOT_MS: u64 = 8;
 const SLOTS: usize = 1024;
 const NEVER: u64 = u64::MAX;
+/// No entry.
+const NIL: u32 = u32::MAX;
 
 /// What a deadline does when it passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,17 +42,51 @@ struct Entry {
     action: Action,
     waker: Option<Waker>,
     fired: bool,
-    generation: u32,
+    /// Its neighbours in the list of its slot.
+    previous: u32,
+    next: u32,
 }
 
 #[derive(Debug)]
 struct Inner {
     entries: Vec<Entry>,
     free: Vec<u32>,
-    slots: Vec<Vec<(u32, u32)>>,
+    /// The first entry of each slot's list.
+    slots: Box<[u32; SLOTS]>,
     /// The last tick whose slot has been looked at.
     done: u64,
-    held: usize,
+}
+
+impl Inner {
+    /// Puts an entry that is in no list under the slot of its deadline, or the farthest one if it lies beyond a turn.
+    fn link(&mut self, index: u32) -> u64 {
+        let (done, entry) = (self.done, &mut self.entries[index as usize]);
+        let tick = entry.deadline_ms.div_ceil(SLOT_MS).clamp(done + 1, done + SLOTS as u64 - 1);
+        let first = &mut self.slots[tick as usize % SLOTS];
+        (entry.scheduled, entry.previous, entry.next) = (tick, NIL, *first);
+        let second = std::mem::replace(first, index);
+        if second != NIL {
+            self.entries[second as usize].previous = index;
+        }
+        tick
+    }
+
+    /// Takes an entry out of its list, if it is in one.
+    fn unlink(&mut self, index: u32) {
+        let entry = &mut self.entries[index as usize];
+        let tick = std::mem::replace(&mut entry.scheduled, NEVER);
+        if tick == NEVER {
+            return;
+        }
+        let (previous, next) = (entry.previous, entry.next);
+        match previous {
+            NIL => self.slots[tick as usize % SLOTS] = next,
+            previous => self.entries[previous as usize].next = next,
+        }
+        if next != NIL {
+            self.entries[next as usize].previous = previous;
+        }
+    }
 }
 
 /// One worker's deadlines.
@@ -64,9 +101,9 @@ pub struct Wheel {
 impl Wheel {
     /// An empty wheel whose time begins at `now_ns`.
     pub fn new(now_ns: u64) -> Rc<Self> {
-        let slots = (0..SLOTS).map(|_| Vec::new()).collect();
+        let slots = Box::new([NIL; SLOTS]);
         Rc::new(Self {
-            inner: RefCell::new(Inner { entries: Vec::new(), free: Vec::new(), slots, done: 0, held: 0 }),
+            inner: RefCell::new(Inner { entries: Vec::new(), free: Vec::new(), slots, done: 0 }),
             start_ns: now_ns,
             sleeping_until: Cell::new(NEVER),
             sleeper: RefCell::new(None),
@@ -76,20 +113,19 @@ impl Wheel {
     /// A timer for the socket `fd`. It must be dropped before the socket is closed.
     pub fn timer(self: &Rc<Self>, fd: RawFd) -> Timer {
         let mut inner = self.inner.borrow_mut();
-        let mut entry = Entry {
+        let entry = Entry {
             deadline_ms: NEVER,
             scheduled: NEVER,
             fd,
             action: Action::Wake,
             waker: None,
             fired: false,
-            generation: 0,
+            previous: NIL,
+            next: NIL,
         };
         let index = match inner.free.pop() {
             Some(index) => {
-                let place = &mut inner.entries[index as usize];
-                entry.generation = place.generation;
-                *place = entry;
+                inner.entries[index as usize] = entry;
                 index
             }
             None => {
@@ -112,52 +148,35 @@ impl Wheel {
         let inner = &mut *inner;
         let first = inner.done + 1;
         let last = now_tick.min(inner.done + SLOTS as u64);
-        let mut moved: Vec<(u32, u32)> = Vec::new();
-        for tick in first..=last {
-            let slot = &mut inner.slots[tick as usize % SLOTS];
-            inner.held -= slot.len();
-            moved.append(slot);
-        }
         inner.done = inner.done.max(now_tick);
-        for (index, generation) in moved {
-            let entry = &mut inner.entries[index as usize];
-            if entry.generation != generation || entry.scheduled > now_tick {
-                continue; // the timer is gone, or it was put under an earlier slot that came up already
-            }
-            entry.scheduled = NEVER;
-            if entry.deadline_ms <= now_ms {
-                entry.deadline_ms = NEVER;
-                entry.fired = true;
-                match entry.action {
-                    Action::Shutdown(side) => sys::shutdown(entry.fd, side),
-                    Action::Wake => {
-                        if let Some(waker) = &entry.waker {
-                            waker.wake_by_ref();
+        for tick in first..=last {
+            // Taken whole, as an entry that is due later may go back under this very slot, for its next turn.
+            let mut index = std::mem::replace(&mut inner.slots[tick as usize % SLOTS], NIL);
+            while index != NIL {
+                let entry = &mut inner.entries[index as usize];
+                let next = entry.next;
+                entry.scheduled = NEVER;
+                if entry.deadline_ms <= now_ms {
+                    entry.deadline_ms = NEVER;
+                    entry.fired = true;
+                    match entry.action {
+                        Action::Shutdown(side) => sys::shutdown(entry.fd, side),
+                        Action::Wake => {
+                            if let Some(waker) = &entry.waker {
+                                waker.wake_by_ref();
+                            }
                         }
                     }
+                } else if entry.deadline_ms != NEVER {
+                    inner.link(index);
                 }
-            } else if entry.deadline_ms != NEVER {
-                Self::put(inner, index);
+                index = next;
             }
         }
-        if inner.held == 0 {
-            return NEVER;
-        }
-        (1..=SLOTS as u64)
-            .map(|d| inner.done + d)
-            .find(|t| !inner.slots[*t as usize % SLOTS].is_empty())
+        (1..SLOTS as u64)
+            .map(|ticks| inner.done + ticks)
+            .find(|tick| inner.slots[*tick as usize % SLOTS] != NIL)
             .unwrap_or(NEVER)
-    }
-
-    /// Puts an entry under the slot of its deadline, or the farthest one if it lies beyond a turn.
-    fn put(inner: &mut Inner, index: u32) -> u64 {
-        let (done, entry) = (inner.done, &mut inner.entries[index as usize]);
-        let tick = entry.deadline_ms.div_ceil(SLOT_MS).clamp(done + 1, done + SLOTS as u64 - 1);
-        entry.scheduled = tick;
-        let key = (index, entry.generation);
-        inner.slots[tick as usize % SLOTS].push(key);
-        inner.held += 1;
-        tick
     }
 
     /// Wakes every task that named itself by [`Timer::wakes`].
@@ -215,7 +234,8 @@ impl Timer {
         if entry.scheduled <= deadline_ms.div_ceil(SLOT_MS) {
             return;
         }
-        let tick = Wheel::put(&mut inner, self.index);
+        inner.unlink(self.index);
+        let tick = inner.link(self.index);
         drop(inner);
         if tick < self.wheel.sleeping_until.get() {
             self.wheel.sleeping_until.set(tick);
@@ -244,10 +264,8 @@ impl Timer {
 impl Drop for Timer {
     fn drop(&mut self) {
         let mut inner = self.wheel.inner.borrow_mut();
-        let entry = &mut inner.entries[self.index as usize];
-        entry.deadline_ms = NEVER;
-        entry.waker = None;
-        entry.generation = entry.generation.wrapping_add(1);
+        inner.unlink(self.index);
+        inner.entries[self.index as usize].waker = None;
         inner.free.push(self.index);
     }
 }
@@ -324,5 +342,49 @@ mod tests {
         let second = wheel.timer(a.as_raw_fd());
         wheel.turn(1000 * MS);
         assert!(!second.fired() && !closed(&mut b));
+    }
+
+    #[test]
+    fn many_timers_in_any_order_fire_in_their_slot() {
+        let mut random = 1u64;
+        let mut below = |n: u64| {
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (random >> 33) % n
+        };
+        let wheel = Wheel::new(0);
+        let mut timers: Vec<Option<(Timer, Option<u64>)>> = (0..50).map(|_| None).collect();
+        let mut now_ms = 0;
+        for _ in 0..200_000 {
+            let place = &mut timers[below(50) as usize];
+            match (below(8), place.take()) {
+                (0, _) => {} // gone
+                (1, Some((timer, _))) => {
+                    timer.disarm();
+                    *place = Some((timer, None));
+                }
+                (_, held) => {
+                    let timer = held.map_or_else(|| wheel.timer(-1), |(timer, _)| timer);
+                    let range_ms = [20, 300, 30_000][below(3) as usize];
+                    let at_ms = now_ms + 1 + below(range_ms);
+                    timer.arm(at_ms * MS, Action::Wake);
+                    *place = Some((timer, Some(at_ms)));
+                }
+            }
+            if below(4) > 0 {
+                continue;
+            }
+            now_ms += if below(1000) == 0 { 20_000 } else { below(12) };
+            wheel.turn(now_ms * MS);
+            for (timer, at_ms) in timers.iter_mut().flatten() {
+                match *at_ms {
+                    Some(due_ms) if timer.fired() => {
+                        assert!(due_ms <= now_ms, "{due_ms} at {now_ms}");
+                        *at_ms = None;
+                    }
+                    Some(due_ms) => assert!(due_ms + 2 * SLOT_MS > now_ms, "{due_ms} not yet at {now_ms}"),
+                    None => {}
+                }
+            }
+        }
     }
 }

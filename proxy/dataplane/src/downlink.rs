@@ -16,6 +16,7 @@ use crate::port::ReadPort;
 use crate::shape::{ResponseShape, drop_names};
 use crate::stream::Writer;
 use crate::sys::{self, Side};
+use crate::upstream::pool::Connection;
 use crate::worker::Worker;
 
 /// Interim (1xx) answers that one answer may have.
@@ -73,6 +74,8 @@ pub struct Downlink<'a> {
     pub shape: ResponseShape<'a>,
     /// When the bytes at hand came, monotonic ns; 0 once anything else has been waited for.
     pub came_ns: u64,
+    /// The answer is likely not to fit a small buffer.
+    pub expects_large: bool,
     /// The worker.
     pub worker: &'a Worker,
 }
@@ -152,8 +155,7 @@ impl Downlink<'_> {
             debug_assert!(buf.is_empty(), "a pooled read holds its own buffer");
         } else {
             if buf.capacity() == 0 {
-                buf = self.worker.bufs.small();
-                buf.reserve_front(HEADROOM);
+                buf = Connection::answer_buf(self.expects_large, &self.worker.bufs);
             }
             self.reader.post(buf);
         }

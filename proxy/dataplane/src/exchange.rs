@@ -463,6 +463,7 @@ impl Attempting<'_> {
         worker.bufs.put(buf);
         // A peer that no longer reads may have answered all the same: what it sent decides below.
         drop(written);
+        call.counters.sent.set(request_body.is_done());
         let response_shape = ResponseShape {
             method: head.method,
             client: head.version,
@@ -509,6 +510,7 @@ impl Attempting<'_> {
                 strings: record::strings(head, self.request.bytes(), plan, target.label()),
                 shape: response_shape,
                 came_ns: 0,
+                expects_large: connection.answers_large,
                 worker,
             };
             let (mut up, mut down) = (pin!(up.run()), pin!(down.run()));
@@ -548,7 +550,7 @@ impl Attempting<'_> {
         client: &mut Client,
         scratch: &mut Scratch,
         mut connection: Connection,
-        target: &Target,
+        target: &Rc<Target>,
         ended: Ended,
         ended_ns: u64,
     ) -> Try {
@@ -558,7 +560,7 @@ impl Attempting<'_> {
             Ended::Answered(Ok(done)) => {
                 connection.answers_large = done.large;
                 if done.upstream_clean && sent {
-                    target.release(connection, &worker.bufs, ended_ns);
+                    target.release(connection, &worker.keeper, ended_ns);
                 } else {
                     target.discard(connection);
                 }
@@ -589,7 +591,7 @@ impl Attempting<'_> {
 /// What is different from one try to the next.
 #[derive(Clone, Copy)]
 struct Attempt<'t> {
-    target: &'t Target,
+    target: &'t Rc<Target>,
     total_until_ns: u64,
     statuses: &'t [u16],
     now_ns: u64,

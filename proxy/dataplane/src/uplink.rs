@@ -5,6 +5,7 @@
 
 use std::future::{pending, poll_fn};
 use std::io;
+use std::task::Poll;
 use std::time::Duration;
 
 use penstock_http::Code;
@@ -31,6 +32,9 @@ pub fn floor_ns(rate_min: Option<u64>, began_ns: u64, content: u64) -> u64 {
     }
 }
 
+/// How long an answer may take before the client is watched, in nanoseconds. Most answers are there by then, and a read
+/// that is posted only after them often finds the next request: it then costs the kernel no wait.
+pub const WATCH_AFTER_NS: u64 = 10_000_000;
 /// Bytes of the buffer with which a client is watched that says that it sends no more.
 pub const LAST_BYTES: usize = 64;
 
@@ -204,13 +208,15 @@ impl Uplink<'_> {
     pub async fn run(&mut self) -> Stop {
         if !self.body.is_done() {
             match self.send_body().await {
-                Ok(()) => self.upstream_has(Some(self.rules.first_byte)),
+                Ok(()) => {
+                    self.upstream_has(Some(self.rules.first_byte));
+                    self.counters.sent.set(true);
+                }
                 Err(Some(stop)) => return stop,
                 // The upstream takes no more; what it answers decides.
                 Err(None) => return pending().await,
             }
         }
-        self.counters.sent.set(true);
         self.watch().await
     }
 
@@ -309,14 +315,19 @@ impl Uplink<'_> {
         }
     }
 
-    /// Keeps a read posted: it notices a client that goes away, and becomes the read of the next head.
+    /// Once the answer has taken a while, keeps a read posted: it notices a client that goes away, and becomes the read
+    /// of the next head.
     async fn watch(&mut self) -> Stop {
         if !self.pending.is_empty() {
             return pending().await; // the next request is here already
         }
         self.bufs.put(std::mem::take(self.pending));
-        self.read_timer.disarm();
-        if !self.reader.is_posted() {
+        if self.reader.is_posted() {
+            self.read_timer.disarm();
+        } else {
+            self.read_timer.arm(sys::tick_ns() + WATCH_AFTER_NS, Action::Wake);
+            let read_timer = self.read_timer;
+            poll_fn(|_| if read_timer.fired() { Poll::Ready(()) } else { Poll::Pending }).await;
             // The buffer of a read that is still posted when the connection closes is lost to the pool.
             let buf = if self.last { Buf::with_capacity(LAST_BYTES) } else { self.bufs.small() };
             self.reader.post(buf);

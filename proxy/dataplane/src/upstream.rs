@@ -17,14 +17,13 @@ use penstock_balance::{
 use penstock_gate::spec::{self, RetryOn};
 use penstock_http::Code;
 
-use crate::buf::BufPool;
 use crate::stream::Stream;
 use crate::sys;
 use crate::tls;
 use crate::worker::Worker;
 use connect::{ConnectError, Connector};
 use node::{NodeTarget, NodeTargets, OpenPlace};
-use pool::{Connection, Pool};
+use pool::{Connection, Keeper, Pool};
 
 /// Time over which a target that is new or has recovered is given its whole share.
 pub const SLOW_START: Duration = Duration::from_secs(10);
@@ -392,11 +391,11 @@ impl Target {
     }
 
     /// Takes a connection back after an answer that left it clean.
-    pub fn release(&self, connection: Connection, bufs: &BufPool, now_ns: u64) {
+    pub fn release(self: &Rc<Self>, connection: Connection, keeper: &Keeper, now_ns: u64) {
         if self.node.wanted() > 0 && !self.pool.is_waited_for() {
             return drop(connection); // another worker waits for its place under the node's cap
         }
-        self.pool.put(connection, bufs, now_ns);
+        keeper.put(self, connection, now_ns);
     }
 
     /// Closes a connection that is of no further use.

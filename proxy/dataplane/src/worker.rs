@@ -38,6 +38,7 @@ use crate::sys::{self, Side};
 use crate::tls::{self, TlsBufs, TlsSets};
 use crate::upstream::Upstream;
 use crate::upstream::node::NodeTargets;
+use crate::upstream::pool::Keeper;
 
 /// Scratch sets (about 8 KiB each) that a worker keeps for reuse; one a request under way.
 pub const SCRATCH_KEPT_MAX: usize = 1024;
@@ -173,6 +174,8 @@ pub struct Worker {
     pub tls_bufs: Rc<TlsBufs>,
     /// Deadlines.
     pub wheel: Rc<Wheel>,
+    /// Upstream connections that came back.
+    pub keeper: Keeper,
     /// Events.
     pub events: Events,
     /// Counters.
@@ -245,6 +248,7 @@ impl Worker {
             tls_bufs: TlsBufs::new(bufs.clone()),
             bufs,
             wheel: Wheel::new(sys::monotonic_ns()),
+            keeper: Keeper::default(),
             events: start.events.clone(),
             stats: start.stats.clone(),
             draining: Cell::new(false),
@@ -280,6 +284,8 @@ impl Worker {
     async fn live(self: Rc<Self>, inbox: Inbox<Command>) {
         monoio::spawn(self.wheel.clone().run());
         monoio::spawn(self.clone().tick());
+        let worker = self.clone();
+        monoio::spawn(async move { worker.keeper.run(&worker.bufs).await });
         let worker = self.clone();
         let ordered = Rc::new(Cell::new(false));
         let drained = ordered.clone();

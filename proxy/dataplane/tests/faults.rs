@@ -206,6 +206,34 @@ fn stray_bytes_after_an_answer_poison_the_connection() {
 }
 
 #[test]
+fn stray_bytes_that_come_later_poison_the_connection_too() {
+    for driver in DRIVERS {
+        let (told, strayed) = std::sync::mpsc::channel();
+        let (answered, is_answered) = std::sync::mpsc::channel::<()>();
+        let is_answered = std::sync::Mutex::new(is_answered);
+        let upstream = Upstream::start(move |conn| {
+            while conn.request().is_some() {
+                conn.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+                if is_answered.lock().unwrap().recv().is_err() {
+                    return;
+                }
+                conn.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+                told.send(()).ok();
+            }
+        });
+        let gateway = Gateway::start(driver, &upstream);
+        let mut client = gateway.client();
+        for _ in 0..5 {
+            let answer = client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").answer().unwrap();
+            assert_eq!(answer.body, b"ok");
+            answered.send(()).unwrap();
+            strayed.recv().unwrap();
+        }
+        assert_eq!(upstream.connections(), 5, "{driver:?}");
+    }
+}
+
+#[test]
 fn waiting_for_a_connection_is_bounded() {
     for driver in DRIVERS {
         let upstream = Upstream::start(|conn| {

@@ -1,13 +1,19 @@
 //! One worker's connections to one target: the idle ones, kept with a read posted (it becomes the read of the
 //! next answer and tells of an end or of stray bytes in between), and the requests that wait for one.
+//!
+//! The read is posted at the end of the turn in which a connection came back, by [`Keeper`]. One that is taken again in
+//! the same turn goes without: nothing could have been read between the two, and a read that is posted only after the
+//! request was sent often finds the answer, which costs the kernel less than to wait for it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use crate::buf::{BufPool, HEADROOM};
+use crate::buf::{Buf, BufPool, HEADROOM};
 use crate::stream::Stream;
+use crate::upstream::Target;
 use crate::upstream::node::OpenPlace;
 
 /// Requests of one worker that may wait for a connection to one target.
@@ -18,7 +24,7 @@ pub const LARGE_IDLE_MAX: u32 = 16;
 
 /// A connection to a target, with no request on it or with exactly one.
 pub struct Connection {
-    /// The socket. While pooled, a read is posted.
+    /// The socket. While pooled, a read is posted by the end of the turn.
     pub stream: Stream,
     /// Requests that it has carried.
     pub requests: u64,
@@ -43,9 +49,19 @@ impl Connection {
         }
     }
 
+    /// A buffer for the read of an answer.
+    pub fn answer_buf(large: bool, bufs: &BufPool) -> Buf {
+        let mut buf = if large { bufs.large() } else { bufs.small() };
+        buf.reserve_front(HEADROOM);
+        buf
+    }
+
     /// Whether nothing has come from the peer since its last answer. One poll of the posted read, no syscall
     /// under io_uring.
     pub fn is_quiet(&mut self) -> bool {
+        if !self.stream.reader.is_posted() {
+            return true; // it came back in this very turn
+        }
         let mut cx = Context::from_waker(Waker::noop());
         matches!(self.stream.reader.poll_read(&mut cx), Poll::Pending)
     }
@@ -80,12 +96,45 @@ impl Waiter {
     }
 }
 
+/// Sees to it that connections which came back and were not taken again are watched by the end of the turn.
+#[derive(Default)]
+pub struct Keeper {
+    targets: RefCell<Vec<Rc<Target>>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Keeper {
+    /// Gives a clean connection back to its target's pool.
+    pub fn put(&self, target: &Rc<Target>, connection: Connection, now_ns: u64) {
+        if target.pool.put(connection, now_ns) {
+            self.targets.borrow_mut().push(target.clone());
+            if let Some(waker) = self.waker.borrow_mut().take() {
+                waker.wake(); // it is polled behind all whom the same turn has woken
+            }
+        }
+    }
+
+    /// Posts the reads, for as long as the worker lives; one task a worker.
+    pub async fn run(&self, bufs: &BufPool) {
+        poll_fn(|cx| {
+            for target in self.targets.borrow_mut().drain(..) {
+                target.pool.watch(bufs);
+            }
+            *self.waker.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+}
+
 /// The pool.
 #[derive(Default)]
 pub struct Pool {
     idle: RefCell<Vec<Connection>>,
     waiters: RefCell<VecDeque<Rc<Waiter>>>,
     large_idle: Cell<u32>,
+    /// Some idle connection is not watched yet.
+    unwatched: Cell<bool>,
 }
 
 impl Pool {
@@ -100,15 +149,9 @@ impl Pool {
         }
     }
 
-    /// Gives a clean connection back: to the one who waits longest, else to the idle ones.
-    pub fn put(&self, mut connection: Connection, bufs: &BufPool, now_ns: u64) {
-        if !connection.stream.reader.is_posted() {
-            let large = connection.answers_large && self.large_idle.get() < LARGE_IDLE_MAX;
-            let mut buf = if large { bufs.large() } else { bufs.small() };
-            buf.reserve_front(HEADROOM);
-            connection.stream.reader.post(buf);
-            connection.holds_large = large;
-        }
+    /// Gives a clean connection back: to the one who waits longest, else to the idle ones; then `true` if it is the
+    /// first of these that [`Pool::watch`] is to be called for.
+    fn put(&self, mut connection: Connection, now_ns: u64) -> bool {
         connection.stream.read_timer.disarm();
         connection.idle_since_ns = now_ns;
         while let Some(waiter) = self.waiters.borrow_mut().pop_front() {
@@ -117,12 +160,32 @@ impl Pool {
             }
             *waiter.given.borrow_mut() = Some(connection);
             waiter.wake();
-            return;
-        }
-        if connection.holds_large {
-            self.large_idle.set(self.large_idle.get() + 1);
+            return false;
         }
         self.idle.borrow_mut().push(connection);
+        !self.unwatched.replace(true)
+    }
+
+    /// Posts the reads of idle connections that have none.
+    fn watch(&self, bufs: &BufPool) {
+        self.unwatched.set(false);
+        let mut idle = self.idle.borrow_mut();
+        // Whoever came last lies last, and whoever lies before a watched one is watched.
+        let mut at = idle.len();
+        while at > 0 && !idle[at - 1].stream.reader.is_posted() {
+            at -= 1;
+            let connection = &mut idle[at];
+            let large = connection.answers_large && self.large_idle.get() < LARGE_IDLE_MAX;
+            if large {
+                self.large_idle.set(self.large_idle.get() + 1);
+            }
+            connection.holds_large = large;
+            connection.stream.reader.post(Connection::answer_buf(large, bufs));
+            if !connection.is_quiet() {
+                self.leaves_idle(connection);
+                idle.remove(at);
+            }
+        }
     }
 
     fn leaves_idle(&self, connection: &mut Connection) {

@@ -80,7 +80,7 @@ def head(about, versions, words):
     return (
         f"# Side by side, {about['date']}\n\n"
         f"{about['cpu']}, {about['cores']} cores, Linux {about['kernel']}. `{words}`. Load average before the run "
-        f"{about['load_average_before']:.1f}: above 0.5, others took part of the machine.\n\n"
+        f"{about['load_average_before']:.1f} (more than 0.5: others took part of the machine).\n\n"
         f"System under test on core 0, load and upstream on core 1. CPU is user and system time of all threads of the "
         f"system's processes. {peers}.\n"
     )

@@ -1,0 +1,5 @@
+//! APIs of language models: their documents and streams, translation between them, what a call used and what it costs.
+//!
+//! Bytes and times go in, bytes and facts come out; nothing here knows a socket or a clock, and nothing here decides who
+//! may call what.
+#![forbid(unsafe_code)]

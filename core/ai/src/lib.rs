@@ -3,3 +3,6 @@
 //! Bytes and times go in, bytes and facts come out; nothing here knows a socket or a clock, and nothing here decides who
 //! may call what.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+pub mod json;

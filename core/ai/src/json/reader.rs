@@ -1,0 +1,394 @@
+//! Walks a JSON text strictly, without building anything.
+//!
+//! Every byte is looked at: a text that passes is JSON after RFC 8259, so no two readers of it disagree about where a
+//! member ends. Names that stand twice are given as often as they stand; whoever acts on one must see to that.
+
+use std::ops::Range;
+
+use super::error::{Error, ErrorKind};
+use super::string::Str;
+
+/// How deep values may be nested: more than any dialect has, tool schemas included.
+pub const DEPTH_MAX: u32 = 128;
+
+/// A place in a text.
+#[derive(Debug, Clone)]
+pub struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader at the beginning.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotUtf8`], with the first byte that is not.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, Error> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(Self { text, at: 0 }),
+            Err(error) => Err(Error { kind: ErrorKind::NotUtf8, offset: error.valid_up_to() }),
+        }
+    }
+
+    /// Where it stands, in bytes from the beginning.
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// Passes white space; the byte that follows.
+    pub fn peek(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        while let Some(byte) = bytes.get(self.at) {
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return Some(*byte);
+            }
+            self.at += 1;
+        }
+        None
+    }
+
+    /// Passes `byte` if it is the next one.
+    pub(super) fn take(&mut self, byte: u8) -> bool {
+        let taken = self.peek() == Some(byte);
+        self.at += usize::from(taken);
+        taken
+    }
+
+    pub(super) fn fail<T>(&self, kind: ErrorKind) -> Result<T, Error> {
+        let kind = if self.at >= self.text.len() { ErrorKind::Ends } else { kind };
+        Err(Error { kind, offset: self.at })
+    }
+
+    /// Reads a string, at its opening quote.
+    ///
+    /// # Errors
+    /// No string stands here, or it is malformed.
+    pub fn string(&mut self) -> Result<Str<'a>, Error> {
+        if self.peek() != Some(b'"') {
+            return self.fail(ErrorKind::NameExpected);
+        }
+        let bytes = self.text.as_bytes();
+        let start = self.at + 1;
+        let mut at = start;
+        let mut escaped = false;
+        loop {
+            let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at..]) else {
+                self.at = bytes.len();
+                return self.fail(ErrorKind::Ends);
+            };
+            if let Some(control) = bytes[at..at + found].iter().position(|byte| *byte < 0x20) {
+                return Err(Error { kind: ErrorKind::Control, offset: at + control });
+            }
+            at += found;
+            if bytes[at] == b'"' {
+                break;
+            }
+            escaped = true;
+            at += match bytes.get(at + 1) {
+                Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+                Some(b'u') if is_hex(bytes.get(at + 2..at + 6)) => 6,
+                _ => return Err(Error { kind: ErrorKind::Escape, offset: at }),
+            };
+        }
+        self.at = at + 1;
+        let raw = &self.text[start..at];
+        Ok(if escaped { Str::Escaped(raw) } else { Str::Plain(raw) })
+    }
+
+    /// Reads a number as it is written.
+    ///
+    /// # Errors
+    /// No number stands here, or it is malformed.
+    pub fn number(&mut self) -> Result<&'a str, Error> {
+        self.peek();
+        let bytes = self.text.as_bytes();
+        let start = self.at;
+        let digits = |mut at: usize| {
+            while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+                at += 1;
+            }
+            at
+        };
+        let whole = start + usize::from(bytes.get(start) == Some(&b'-'));
+        let mut end = digits(whole);
+        let malformed = Err(Error { kind: ErrorKind::Number, offset: start });
+        if end == whole || (bytes[whole] == b'0' && end > whole + 1) {
+            return malformed;
+        }
+        if bytes.get(end) == Some(&b'.') {
+            let fraction = end + 1;
+            end = digits(fraction);
+            if end == fraction {
+                return malformed;
+            }
+        }
+        if matches!(bytes.get(end), Some(b'e' | b'E')) {
+            let exponent = end + 1 + usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+            end = digits(exponent);
+            if end == exponent {
+                return malformed;
+            }
+        }
+        self.at = end;
+        Ok(&self.text[start..end])
+    }
+
+    /// Passes `word` (`true`, `false`, `null`).
+    pub(super) fn word(&mut self, word: &str) -> Result<(), Error> {
+        if !self.text[self.at..].starts_with(word) {
+            return self.fail(ErrorKind::ValueExpected);
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    /// Passes a member's name and its colon.
+    ///
+    /// # Errors
+    /// They do not stand here.
+    pub fn name(&mut self) -> Result<Str<'a>, Error> {
+        let name = self.string()?;
+        if self.take(b':') { Ok(name) } else { self.fail(ErrorKind::ColonExpected) }
+    }
+
+    /// Passes a whole value, of any depth up to [`DEPTH_MAX`]; where it stands.
+    ///
+    /// # Errors
+    /// What follows is not a value.
+    pub fn skip(&mut self) -> Result<Range<usize>, Error> {
+        self.peek();
+        let start = self.at;
+        let mut objects = 0u128; // a bit a level: whether it is an object; the lowest is the innermost
+        let mut depth = 0;
+        loop {
+            match self.peek() {
+                Some(bracket @ (b'{' | b'[')) => {
+                    if depth == DEPTH_MAX {
+                        return self.fail(ErrorKind::TooDeep);
+                    }
+                    self.at += 1;
+                    let is_object = bracket == b'{';
+                    if !self.take(if is_object { b'}' } else { b']' }) {
+                        objects = objects << 1 | u128::from(is_object);
+                        depth += 1;
+                        if is_object {
+                            self.name()?;
+                        }
+                        continue;
+                    }
+                }
+                Some(b'"') => {
+                    self.string()?;
+                }
+                Some(b'-' | b'0'..=b'9') => {
+                    self.number()?;
+                }
+                Some(b't') => self.word("true")?,
+                Some(b'f') => self.word("false")?,
+                Some(b'n') => self.word("null")?,
+                _ => return self.fail(ErrorKind::ValueExpected),
+            }
+            // A value has ended; so may those that it is in.
+            loop {
+                if depth == 0 {
+                    return Ok(start..self.at);
+                }
+                let is_object = objects & 1 == 1;
+                match self.peek() {
+                    Some(b',') => {
+                        self.at += 1;
+                        if is_object {
+                            self.name()?;
+                        }
+                        break;
+                    }
+                    Some(b'}') if is_object => {}
+                    Some(b']') if !is_object => {}
+                    _ => return self.fail(ErrorKind::CommaExpected),
+                }
+                self.at += 1;
+                objects >>= 1;
+                depth -= 1;
+            }
+        }
+    }
+
+    /// Sees to it that nothing but white space follows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Trailing`].
+    pub fn end(&mut self) -> Result<(), Error> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => self.fail(ErrorKind::Trailing),
+        }
+    }
+}
+
+fn is_hex(digits: Option<&[u8]>) -> bool {
+    digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+}
+
+/// A member of an object, by where its value stands in the text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Member<'a> {
+    /// Its name.
+    pub name: Str<'a>,
+    /// Where its value stands.
+    pub value: Range<usize>,
+}
+
+/// The members of the object that a text is, one after another, in one pass over it.
+#[derive(Debug, Clone)]
+pub struct Members<'a> {
+    reader: Reader<'a>,
+    /// Where the object begins, at its bracket.
+    start: usize,
+    any: bool,
+    over: bool,
+}
+
+impl<'a> Members<'a> {
+    /// The members of the object in `bytes`.
+    ///
+    /// # Errors
+    /// The bytes are not UTF-8, or no object stands there.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(bytes)?;
+        if !reader.take(b'{') {
+            return reader.fail(ErrorKind::ObjectExpected);
+        }
+        let start = reader.at - 1;
+        Ok(Self { reader, start, any: false, over: false })
+    }
+
+    /// The next member; none after the last one, when the text has been read to its end.
+    ///
+    /// # Errors
+    /// The text is not JSON.
+    #[allow(clippy::should_implement_trait, reason = "it can fail, and ends for good then")]
+    pub fn next(&mut self) -> Result<Option<Member<'a>>, Error> {
+        if self.over {
+            return Ok(None);
+        }
+        if self.reader.take(b'}') {
+            self.over = true;
+            self.reader.end()?;
+            return Ok(None);
+        }
+        if self.any && !self.reader.take(b',') {
+            return self.reader.fail(ErrorKind::CommaExpected);
+        }
+        self.any = true;
+        let name = self.reader.name()?;
+        let value = self.reader.skip()?;
+        Ok(Some(Member { name, value }))
+    }
+
+    /// Where the first member begins, or would: behind the opening bracket.
+    pub fn inside(&self) -> usize {
+        self.start + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn skip(text: &str) -> Result<Range<usize>, ErrorKind> {
+        let mut reader = Reader::new(text.as_bytes()).map_err(|error| error.kind)?;
+        let range = reader.skip().map_err(|error| error.kind)?;
+        reader.end().map_err(|error| error.kind)?;
+        Ok(range)
+    }
+
+    #[test]
+    fn values_of_every_kind_pass() {
+        for text in [
+            "null",
+            "true",
+            "false",
+            "0",
+            "-0.0e+10",
+            "12345678901234567890123",
+            "1E-2",
+            "\"\"",
+            r#""a\u00e9\"""#,
+            "[]",
+            "{}",
+            "[[],{}]",
+            r#"{"a":[1,{"b":null}],"a":2}"#,
+            "[ 1 , 2 ]",
+        ] {
+            assert_eq!(skip(text), Ok(0..text.len()), "{text}");
+        }
+        assert_eq!(skip(" \r\n\t[1] "), Ok(4..7));
+    }
+
+    #[test]
+    fn what_is_no_json_is_told() {
+        use ErrorKind::*;
+        for (text, kind) in [
+            ("", Ends),
+            (" ", Ends),
+            ("[", Ends),
+            ("{\"a\"", Ends),
+            ("{\"a\":", Ends),
+            ("\"abc", Ends),
+            ("[1", Ends),
+            ("01", Number),
+            ("-", Number),
+            ("1.", Number),
+            (".5", ValueExpected),
+            ("+1", ValueExpected),
+            ("1e", Number),
+            ("NaN", ValueExpected),
+            ("nul", ValueExpected),
+            ("truex", Trailing),
+            ("[1,]", ValueExpected),
+            ("[,1]", ValueExpected),
+            ("[1 2]", CommaExpected),
+            ("{\"a\":1,}", NameExpected),
+            ("{a:1}", NameExpected),
+            ("{'a':1}", NameExpected),
+            ("{\"a\" 1}", ColonExpected),
+            ("{\"a\":1]", CommaExpected),
+            ("[1}", CommaExpected),
+            ("\"a\nb\"", Control),
+            ("\"\\x41\"", Escape),
+            ("\"\\u12g4\"", Escape),
+            ("\"\\u12", Escape),
+            ("1 2", Trailing),
+            ("{} {}", Trailing),
+            ("[1]/* */", Trailing),
+            ("\u{feff}{}", ValueExpected),
+        ] {
+            assert_eq!(skip(text), Err(kind), "{text:?}");
+        }
+        assert_eq!(Reader::new(b"\"\xc3\"").unwrap_err(), Error { kind: NotUtf8, offset: 1 });
+    }
+
+    #[test]
+    fn the_depth_is_bounded_at_its_bound() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(skip(&nested(DEPTH_MAX as usize)).is_ok());
+        assert_eq!(skip(&nested(DEPTH_MAX as usize + 1)), Err(ErrorKind::TooDeep));
+    }
+
+    #[test]
+    fn members_are_given_as_they_stand() {
+        let text = br#" {"model": "a", "mod\u0065l":"b" ,"n":[1,2]} "#;
+        let mut members = Members::new(text).unwrap();
+        assert_eq!(members.inside(), 2);
+        let mut found = Vec::new();
+        while let Some(member) = members.next().unwrap() {
+            found.push((member.name.text().into_owned(), &text[member.value]));
+        }
+        let expected: [(&str, &[u8]); 3] = [("model", b"\"a\""), ("model", b"\"b\""), ("n", b"[1,2]")];
+        assert!(found.iter().zip(expected).all(|((name, value), (n, v))| name == n && *value == v));
+        assert_eq!(members.next(), Ok(None));
+        assert_eq!(Members::new(b"[]").unwrap_err().kind, ErrorKind::ObjectExpected);
+        let mut trailing = Members::new(b"{} x").unwrap();
+        assert_eq!(trailing.next().unwrap_err().kind, ErrorKind::Trailing);
+    }
+}

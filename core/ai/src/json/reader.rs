@@ -72,18 +72,16 @@ impl<'a> Reader<'a> {
         let mut at = start;
         let mut escaped = false;
         loop {
-            let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at..]) else {
-                self.at = bytes.len();
-                return self.fail(ErrorKind::Ends);
-            };
-            if let Some(control) = bytes[at..at + found].iter().position(|byte| *byte < 0x20) {
-                return Err(Error { kind: ErrorKind::Control, offset: at + control });
+            at += ordinary(&bytes[at..]);
+            match bytes.get(at) {
+                None => {
+                    self.at = at;
+                    return self.fail(ErrorKind::Ends);
+                }
+                Some(b'"') => break,
+                Some(b'\\') => escaped = true,
+                Some(_) => return Err(Error { kind: ErrorKind::Control, offset: at }),
             }
-            at += found;
-            if bytes[at] == b'"' {
-                break;
-            }
-            escaped = true;
             at += match bytes.get(at + 1) {
                 Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
                 Some(b'u') if is_hex(bytes.get(at + 2..at + 6)) => 6,
@@ -223,6 +221,47 @@ impl<'a> Reader<'a> {
             Some(_) => self.fail(ErrorKind::Trailing),
         }
     }
+}
+
+/// How many bytes stand before the first that is not simply a part of a string: a quote, a backslash, a control.
+fn ordinary(bytes: &[u8]) -> usize {
+    const NEAR: usize = 64;
+    const BLOCK: usize = 64;
+    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+    let mut at = 0;
+    loop {
+        // Most strings are short, or have escapes at short distances: eight bytes at a time.
+        let near = at + NEAR;
+        while at < near
+            && let Some(word) = bytes.get(at..at + 8)
+        {
+            let found = specials(u64::from_le_bytes(word.try_into().expect("eight bytes")));
+            if found != 0 {
+                return at + found.trailing_zeros() as usize / 8;
+            }
+            at += 8;
+        }
+        if at < near {
+            return at + bytes[at..].iter().position(special).unwrap_or(bytes.len() - at);
+        }
+        // Long ones by vectors, so without an early end within a block.
+        while let Some(block) = bytes.get(at..at + BLOCK)
+            && !block.iter().fold(false, |any, byte| any | special(byte))
+        {
+            at += BLOCK;
+        }
+    }
+}
+
+/// The highest bit of each byte that is a quote, a backslash or a control; the lowest of these bits is exact, those above
+/// it may be set without reason (a borrow).
+fn specials(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    let quote = zero(word ^ (ONES * u64::from(b'"')));
+    let backslash = zero(word ^ (ONES * u64::from(b'\\')));
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    (quote | backslash | control) & (ONES << 7)
 }
 
 fn is_hex(digits: Option<&[u8]>) -> bool {
@@ -366,6 +405,22 @@ mod tests {
             assert_eq!(skip(text), Err(kind), "{text:?}");
         }
         assert_eq!(Reader::new(b"\"\xc3\"").unwrap_err(), Error { kind: NotUtf8, offset: 1 });
+    }
+
+    #[test]
+    fn what_ends_a_run_is_found_wherever_it_stands() {
+        for len in 0..300 {
+            for fill in [b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xff] {
+                let mut bytes = vec![fill; len];
+                assert_eq!(ordinary(&bytes), len);
+                for at in (0..len).rev().step_by(7) {
+                    for special in [b'"', b'\\', 0, 0x0a, 0x1f] {
+                        bytes[at] = special;
+                        assert_eq!(ordinary(&bytes), at, "{len} {fill} {special}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -5,4 +5,6 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod dialect;
 pub mod json;
+pub mod usage;

@@ -275,15 +275,19 @@ pub struct Member<'a> {
     pub name: Str<'a>,
     /// Where its value stands.
     pub value: Range<usize>,
+    /// What goes if the member goes: it and the comma on one side of it, if it has any. Of members that stand side by
+    /// side only one can be taken out by it.
+    pub whole: Range<usize>,
 }
 
 /// The members of the object that a text is, one after another, in one pass over it.
 #[derive(Debug, Clone)]
 pub struct Members<'a> {
     reader: Reader<'a>,
-    /// Where the object begins, at its bracket.
-    start: usize,
-    any: bool,
+    /// Behind the opening bracket.
+    inside: usize,
+    /// Behind the last member that was given, or the opening bracket.
+    behind: usize,
     over: bool,
 }
 
@@ -297,8 +301,8 @@ impl<'a> Members<'a> {
         if !reader.take(b'{') {
             return reader.fail(ErrorKind::ObjectExpected);
         }
-        let start = reader.at - 1;
-        Ok(Self { reader, start, any: false, over: false })
+        let inside = reader.at;
+        Ok(Self { reader, inside, behind: inside, over: false })
     }
 
     /// The next member; none after the last one, when the text has been read to its end.
@@ -315,18 +319,26 @@ impl<'a> Members<'a> {
             self.reader.end()?;
             return Ok(None);
         }
-        if self.any && !self.reader.take(b',') {
+        let is_first = self.behind == self.inside;
+        if !is_first && !self.reader.take(b',') {
             return self.reader.fail(ErrorKind::CommaExpected);
         }
-        self.any = true;
         let name = self.reader.name()?;
         let value = self.reader.skip()?;
-        Ok(Some(Member { name, value }))
+        let mut whole = self.behind..value.end;
+        self.behind = value.end;
+        if is_first {
+            let mut ahead = self.reader.clone();
+            if ahead.take(b',') {
+                whole.end = ahead.at;
+            }
+        }
+        Ok(Some(Member { name, value, whole }))
     }
 
     /// Where the first member begins, or would: behind the opening bracket.
     pub fn inside(&self) -> usize {
-        self.start + 1
+        self.inside
     }
 }
 
@@ -442,6 +454,17 @@ mod tests {
         let expected: [(&str, &[u8]); 3] = [("model", b"\"a\""), ("model", b"\"b\""), ("n", b"[1,2]")];
         assert!(found.iter().zip(expected).all(|((name, value), (n, v))| name == n && *value == v));
         assert_eq!(members.next(), Ok(None));
+        for (text, name, without) in [
+            ("{\"a\":1}", "a", "{}"),
+            ("{ \"a\" : 1 , \"b\":2}", "a", "{ \"b\":2}"),
+            ("{\"a\":1 , \"b\" : 2 }", "b", "{\"a\":1 }"),
+            ("{\"a\":1,\"b\":2,\"c\":3}", "b", "{\"a\":1,\"c\":3}"),
+        ] {
+            let mut members = Members::new(text.as_bytes()).unwrap();
+            let member = std::iter::from_fn(|| members.next().unwrap()).find(|member| member.name.is(name));
+            let whole = member.unwrap().whole;
+            assert_eq!([&text[..whole.start], &text[whole.end..]].concat(), without);
+        }
         assert_eq!(Members::new(b"[]").unwrap_err().kind, ErrorKind::ObjectExpected);
         let mut trailing = Members::new(b"{} x").unwrap();
         assert_eq!(trailing.next().unwrap_err().kind, ErrorKind::Trailing);

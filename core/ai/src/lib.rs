@@ -7,5 +7,7 @@
 
 pub mod ask;
 pub mod dialect;
+pub mod form;
 pub mod json;
+pub mod openai_chat;
 pub mod usage;

@@ -64,6 +64,12 @@ impl<'a> Str<'a> {
     }
 }
 
+impl Default for Str<'_> {
+    fn default() -> Self {
+        Str::Plain("")
+    }
+}
+
 impl fmt::Debug for Str<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.text(), f)

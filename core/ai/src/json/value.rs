@@ -171,6 +171,12 @@ impl<'a> From<&'a str> for Value<'a> {
     }
 }
 
+impl<'a> From<Str<'a>> for Value<'a> {
+    fn from(text: Str<'a>) -> Self {
+        Value::String(text)
+    }
+}
+
 impl From<String> for Value<'_> {
     fn from(text: String) -> Self {
         Value::String(text.into())

@@ -7,9 +7,11 @@
 //!
 //! What a writer has no word for it does not drop in silence: it tells the [`Feature`].
 
+mod answer;
 mod feature;
 pub(crate) mod read;
 
+pub use answer::{Answer, Choice, Stop};
 pub use feature::{Feature, Losses};
 pub use read::Malformed;
 

@@ -94,10 +94,7 @@ fn read_message<'a>(message: Value<'a>, at: &At<'_>) -> Result<Turn<'a>, Malform
             if let Some(refusal) = fields.string(at, "refusal")? {
                 turn.parts.push(Part::Refusal(refusal));
             }
-            let calls_at = at.member("tool_calls");
-            for (n, call) in fields.array(at, "tool_calls")?.into_iter().enumerate() {
-                turn.parts.push(Part::ToolCall(read_call(call, &calls_at.element(n))?));
-            }
+            turn.parts.extend(read_calls(&mut fields, at)?);
         }
         Role::System | Role::Developer | Role::User => turn.parts = content,
     }
@@ -105,7 +102,7 @@ fn read_message<'a>(message: Value<'a>, at: &At<'_>) -> Result<Turn<'a>, Malform
     Ok(turn)
 }
 
-fn read_content<'a>(content: Option<Value<'a>>, at: &At<'_>) -> Result<Vec<Part<'a>>, Malformed> {
+pub(super) fn read_content<'a>(content: Option<Value<'a>>, at: &At<'_>) -> Result<Vec<Part<'a>>, Malformed> {
     match content {
         None => Ok(Vec::new()),
         Some(Value::String(text)) => Ok(vec![Part::Text(Text::new(text))]),
@@ -129,6 +126,16 @@ fn read_part<'a>(part: Value<'a>, at: &At<'_>) -> Result<Part<'a>, Malformed> {
             Part::Text(Text { cache, ..Text::new(text) })
         }
         "refusal" => Part::Refusal(fields.must_string(at, "refusal")?),
+        // Mistral's thoughts are a list of parts within one.
+        "thinking" => {
+            let thinking_at = at.member("thinking");
+            let pieces = read_content(fields.take("thinking"), &thinking_at)?;
+            let texts = pieces.iter().filter_map(|piece| match piece {
+                Part::Text(text) => Some(text.text.text()),
+                _ => None,
+            });
+            Part::Thought(Thought { text: texts.collect::<String>().into(), ..Thought::default() })
+        }
         "image_url" => {
             let image_at = at.member("image_url");
             let mut image = image_at.object(fields.must(at, "image_url")?)?;
@@ -187,6 +194,13 @@ fn split_data_url(url: &str) -> Option<(&str, &str)> {
     let (about, data) = rest.split_once(',')?;
     let media_type = about.strip_suffix(";base64")?;
     Some((media_type, data))
+}
+
+/// The calls of a message.
+pub(super) fn read_calls<'a>(message: &mut Fields<'a>, at: &At<'_>) -> Result<Vec<Part<'a>>, Malformed> {
+    let calls_at = at.member("tool_calls");
+    let calls = message.array(at, "tool_calls")?.into_iter().enumerate();
+    calls.map(|(n, call)| read_call(call, &calls_at.element(n)).map(Part::ToolCall)).collect()
 }
 
 fn read_call<'a>(call: Value<'a>, at: &At<'_>) -> Result<ToolCall<'a>, Malformed> {
@@ -541,7 +555,7 @@ fn write_media<'r>(media: &'r Media<'_>, losses: &mut Losses) -> Option<Value<'r
     (!written.is_empty()).then(|| written.into())
 }
 
-fn write_call<'r>(call: &'r ToolCall<'_>) -> Value<'r> {
+pub(super) fn write_call<'r>(call: &'r ToolCall<'_>) -> Value<'r> {
     let mut written = Object::default();
     if let Some(id) = &call.id {
         written.push("id", id.clone());

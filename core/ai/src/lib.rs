@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod anthropic;
 pub mod ask;
 pub mod dialect;
 pub mod form;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::CacheMark;
 use crate::json::{self, Number, Object, Str, Value};
 
 /// Why a document is not of its dialect.
@@ -160,4 +161,12 @@ impl<'a> Fields<'a> {
     pub(crate) fn rest(self) -> Object<'a> {
         self.0
     }
+}
+
+/// Anthropic's mark, which many clients of compatible providers send.
+pub(crate) fn read_cache_mark(fields: &mut Fields<'_>, at: &At<'_>) -> Result<Option<CacheMark>, Malformed> {
+    let mark_at = at.member("cache_control");
+    let Some(mut mark) = fields.object(at, "cache_control")? else { return Ok(None) };
+    let ttl = mark.string(&mark_at, "ttl")?;
+    Ok(Some(if ttl.is_some_and(|ttl| ttl.is("1h")) { CacheMark::Hour } else { CacheMark::Usual }))
 }

@@ -92,6 +92,23 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The same document, borrowing nothing.
+    pub fn into_owned<'b>(self) -> Value<'b> {
+        match self {
+            Value::Null => Value::Null,
+            Value::Bool(value) => Value::Bool(value),
+            Value::Number(number) => Value::Number(Number(number.0.into_owned().into())),
+            Value::String(string) => Value::String(Str::Made(string.into_text().into_owned())),
+            Value::Array(values) => Value::Array(values.into_iter().map(Value::into_owned).collect()),
+            Value::Object(object) => {
+                let members = object.members.into_iter();
+                let owned = members
+                    .map(|(name, value)| (Str::Made(name.into_text().into_owned()), value.into_owned()));
+                Value::Object(Object { members: owned.collect() })
+            }
+        }
+    }
+
     /// The text of a string.
     pub fn as_text(&self) -> Option<Cow<'_, str>> {
         match self {

@@ -1,11 +1,10 @@
 //! Requests: of the dialect to the form, and back.
 
 use crate::dialect::Dialect;
-use crate::form::read::{At, Fields};
+use crate::form::read::{At, Fields, read_cache_mark};
 use crate::form::{
-    Arguments, CacheMark, Feature, Function, Losses, Malformed, Media, MediaKind, MediaSource, Output, Part,
-    Request, ResultContent, Role, Sampling, Text, Thinking, Thought, Tool, ToolCall, ToolChoice, ToolResult,
-    Turn,
+    Arguments, Feature, Function, Losses, Malformed, Media, MediaKind, MediaSource, Output, Part, Request,
+    ResultContent, Role, Sampling, Text, Thinking, Thought, Tool, ToolCall, ToolChoice, ToolResult, Turn,
 };
 use crate::json::{Object, Str, Value};
 
@@ -163,14 +162,6 @@ fn read_part<'a>(part: Value<'a>, at: &At<'_>) -> Result<Part<'a>, Malformed> {
         }
         _ => Part::Foreign(whole),
     })
-}
-
-/// Anthropic's mark, which many clients of compatible providers send.
-fn read_cache_mark(fields: &mut Fields<'_>, at: &At<'_>) -> Result<Option<CacheMark>, Malformed> {
-    let mark_at = at.member("cache_control");
-    let Some(mut mark) = fields.object(at, "cache_control")? else { return Ok(None) };
-    let ttl = mark.string(&mark_at, "ttl")?;
-    Ok(Some(if ttl.is_some_and(|ttl| ttl.is("1h")) { CacheMark::Hour } else { CacheMark::Usual }))
 }
 
 /// An address: what a `data:` one holds (RFC 2397), or the address itself.

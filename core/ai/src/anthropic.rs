@@ -1,0 +1,7 @@
+//! Anthropic's Messages (<https://docs.claude.com/en/api/messages>).
+
+mod request;
+mod write;
+
+pub use request::read_request;
+pub use write::{CACHE_MARKS_MAX, THINKING_TOKENS_MIN, write_request};

@@ -3,7 +3,7 @@
 
 mod recordings;
 
-use penstock_ai::anthropic::{read_request, write_request};
+use penstock_ai::anthropic::{read_answer, read_request, write_answer, write_request};
 use penstock_ai::form::{Feature, Losses};
 use penstock_ai::json::Value;
 use penstock_ai::openai_chat;
@@ -271,4 +271,73 @@ fn what_the_dialect_has_no_word_for_is_told() {
         text(&body),
         r#"{"model":"claude","max_tokens":4096,"messages":[{"role":"user","content":"a"}],"stop_sequences":["x"]}"#
     );
+}
+
+#[test]
+fn recorded_answers_mean_the_same_after_a_round_trip() {
+    let mut n = 0;
+    for (path, bytes) in recordings::files(".response.json") {
+        if !Value::parse(bytes).unwrap().get("type").is_some_and(|kind| kind.is("message")) {
+            continue;
+        }
+        n += 1;
+        let answer = read_answer(bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert!(answer.usage.is_some_and(|usage| usage.input_total() > 0));
+        let model = answer.model.text().into_owned();
+        let mut losses = Losses::default();
+        let mut text = Vec::new();
+        write_answer(&answer, &model, &mut losses).write(&mut text);
+        assert_eq!(read_answer(&text).unwrap(), answer, "{}", path.display());
+        assert!(losses.is_empty(), "{}: {losses}", path.display());
+    }
+    assert!(n >= 4 || recordings::are_absent(), "only {n} answers");
+}
+
+/// An answer of Chat Completions as one of Messages.
+fn answered(message: &str, finish: &str) -> (Value<'static>, Losses) {
+    let body = format!(
+        r#"{{"id":"c","object":"chat.completion","created":1,"model":"gpt","system_fingerprint":"fp_1","service_tier":null,
+            "choices":[{{"index":0,"message":{message},"finish_reason":"{finish}"}}],
+            "usage":{{"prompt_tokens":10,"completion_tokens":7,"total_tokens":17,"prompt_tokens_details":{{"cached_tokens":4}},
+                "completion_tokens_details":{{"reasoning_tokens":5}}}}}}"#
+    );
+    let answer = openai_chat::read_answer(body.as_bytes()).unwrap();
+    let mut losses = Losses::default();
+    let mut text = Vec::new();
+    write_answer(&answer, "fast", &mut losses).write(&mut text);
+    (Value::parse(text.leak()).unwrap(), losses)
+}
+
+#[test]
+fn answers_of_chat_become_messages() {
+    let (answer, losses) = answered(
+        r#"{"role":"assistant","content":"a","refusal":null,"reasoning_content":"hm","tool_calls":[
+            {"id":"c1","type":"function","function":{"name":"f","arguments":"{\"x\":[1.50]}"}},
+            {"id":"c2","type":"function","function":{"name":"g","arguments":""}}]}"#,
+        "tool_calls",
+    );
+    assert_eq!(
+        text(answer.get("content").unwrap()),
+        concat!(
+            r#"[{"type":"thinking","thinking":"hm","signature":""},{"type":"text","text":"a"},"#,
+            r#"{"type":"tool_use","id":"c1","name":"f","input":{"x":[1.50]}},{"type":"tool_use","id":"c2","name":"g","input":{}}]"#
+        )
+    );
+    assert!(answer.get("stop_reason").unwrap().is("tool_use") && answer.get("model").unwrap().is("fast"));
+    let usage = answer.get("usage").unwrap();
+    let count = |name: &str| usage.get(name).and_then(Value::as_u64);
+    assert_eq!(
+        (count("input_tokens"), count("cache_read_input_tokens"), count("output_tokens")),
+        (Some(6), Some(4), Some(7))
+    );
+    assert!(losses.is_empty(), "{losses}");
+    for (finish, reason) in [("stop", "end_turn"), ("length", "max_tokens"), ("content_filter", "refusal")] {
+        let (answer, _) = answered(r#"{"role":"assistant","content":"a"}"#, finish);
+        assert!(answer.get("stop_reason").unwrap().is(reason));
+    }
+    // Cut while it called: still a cut, whatever it called.
+    let call =
+        r#"{"role":"assistant","tool_calls":[{"id":"c","function":{"name":"f","arguments":"{\"x\":"}}]}"#;
+    let (answer, _) = answered(call, "length");
+    assert!(answer.get("stop_reason").unwrap().is("max_tokens"));
 }

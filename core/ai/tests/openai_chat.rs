@@ -291,6 +291,7 @@ fn answered(choice: Choice<'_>) -> (Value<'static>, Losses) {
         choices: vec![choice],
         usage: Some(Usage { input: 5, cached_read: 3, output: 2, reasoning: 4, ..Usage::default() }),
         service_tier: None,
+        fingerprint: None,
         rest: Default::default(),
     };
     let mut losses = Losses::default();

@@ -511,7 +511,7 @@ fn text_object(text: Str<'_>) -> Object<'_> {
     block
 }
 
-fn text_block(text: Str<'_>) -> Value<'_> {
+pub(super) fn text_block(text: Str<'_>) -> Value<'_> {
     text_object(text).into()
 }
 
@@ -533,7 +533,7 @@ fn trim_prefill(blocks: &mut Vec<Value<'_>>) {
 }
 
 /// What a function is called with, as the object that the dialect wants. What is none stands in one under `arguments`.
-fn input<'r>(arguments: &'r Arguments<'_>) -> Value<'r> {
+pub(super) fn input<'r>(arguments: &'r Arguments<'_>) -> Value<'r> {
     let object = match arguments {
         Arguments::Value(value @ Value::Object(_)) => return value.clone(),
         Arguments::Value(value) => value.clone(),

@@ -22,6 +22,8 @@ pub struct Answer<'a> {
     pub usage: Option<Usage>,
     /// How urgently it was served.
     pub service_tier: Option<Str<'a>>,
+    /// What the provider calls the configuration that it ran on. Of no use elsewhere, so that it is no loss there.
+    pub fingerprint: Option<Str<'a>>,
     /// Members that its reader has no place for.
     pub rest: Object<'a>,
 }

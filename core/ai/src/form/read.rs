@@ -157,9 +157,9 @@ impl<'a> Fields<'a> {
         self.take(name).map_or(Ok(Vec::new()), |value| at.member(name).array(value))
     }
 
-    /// What was not taken.
+    /// What was not taken and says something.
     pub(crate) fn rest(self) -> Object<'a> {
-        self.0
+        self.0.into_iter().filter(|(_, value)| !value.is_null()).collect()
     }
 }
 

@@ -33,6 +33,7 @@ pub fn read_answer(body: &[u8]) -> Result<Answer<'_>, Malformed> {
         choices: read,
         usage: account.usage,
         service_tier: fields.string(&at, "service_tier")?,
+        fingerprint: fields.string(&at, "system_fingerprint")?,
         rest: fields.rest(),
     })
 }
@@ -111,8 +112,11 @@ pub fn write_answer<'r>(answer: &'r Answer<'_>, model: &'r str, losses: &mut Los
     if let Some(usage) = &answer.usage {
         body.push("usage", write_usage(usage));
     }
-    if let Some(tier) = &answer.service_tier {
-        body.push("service_tier", tier.clone());
+    for (name, text) in [("service_tier", &answer.service_tier), ("system_fingerprint", &answer.fingerprint)]
+    {
+        if let Some(text) = text {
+            body.push(name, text.clone());
+        }
     }
     for (name, value) in answer.rest.iter() {
         if answer.from == Dialect::OpenAiChat {

@@ -23,6 +23,10 @@ pub trait ReadPort {
     /// Whether a read is posted.
     fn is_posted(&self) -> bool;
 
+    /// Whether a read would give bytes or an end that have come already, as they were read with others. Asks nobody.
+    /// There must be none posted.
+    fn has_more(&mut self) -> bool;
+
     /// Asks the posted read. After `Ready` none is posted.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<ReadResult>;
 
@@ -81,6 +85,10 @@ impl<T, F: Future<Output = ReadResult>> ReadPort for SocketPort<T, F> {
 
     fn is_posted(&self) -> bool {
         self.posted.is_some()
+    }
+
+    fn has_more(&mut self) -> bool {
+        false // each read hands over all that it got
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<ReadResult> {

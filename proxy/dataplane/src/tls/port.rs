@@ -271,6 +271,15 @@ impl ReadPort for TlsPort {
         self.posted
     }
 
+    fn has_more(&mut self) -> bool {
+        assert!(!self.posted, "no read is posted");
+        // Without room for data, only messages of TLS are taken in; a fault is kept for the next read.
+        self.dst = Some(Buf::default());
+        self.open_held().ok();
+        self.dst = None;
+        self.has_ready()
+    }
+
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<ReadResult> {
         assert!(self.posted, "a read is posted");
         loop {

@@ -60,7 +60,8 @@ impl Connection {
     /// under io_uring.
     pub fn is_quiet(&mut self) -> bool {
         if !self.stream.reader.is_posted() {
-            return true; // it came back in this very turn
+            // It came back in this very turn; but TLS may have come with more than the answer.
+            return !self.stream.reader.has_more();
         }
         let mut cx = Context::from_waker(Waker::noop());
         matches!(self.stream.reader.poll_read(&mut cx), Poll::Pending)

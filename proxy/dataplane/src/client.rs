@@ -107,6 +107,13 @@ pub struct Client {
     pub began_ns: u64,
 }
 
+impl Client {
+    /// Whether its listener takes no request after the one at hand.
+    pub fn is_used_up(&self) -> bool {
+        self.peer.listener.limits.requests_per_connection_max.is_some_and(|max| self.requests >= max)
+    }
+}
+
 /// A head that is to be answered.
 enum Head {
     Complete,

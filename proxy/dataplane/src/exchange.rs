@@ -151,7 +151,7 @@ async fn refuse(
 /// Serves the request whose head is complete at the front of `client.pending`.
 pub async fn serve(worker: &Rc<Worker>, client: &mut Client, scratch: &mut Scratch) -> After {
     client.requests += 1;
-    if client.peer.listener.limits.requests_per_connection_max.is_some_and(|max| client.requests >= max) {
+    if client.is_used_up() {
         scratch.head.keep_alive = false;
     }
     let current = worker.current();
@@ -566,8 +566,13 @@ impl Attempting<'_> {
                 }
                 return Try::After(match (done.client_keeps, sent) {
                     (true, true) => After::Next,
-                    // The client said that nothing follows, so no byte of its can turn the close into a reset.
-                    (false, true) if !scratch.head.keep_alive && client.pending.is_empty() => After::Finish,
+                    // The client said that nothing follows, so no byte of its can turn the close into a reset. Where
+                    // we say so, it cannot know, and its next request may be there, read or not.
+                    (false, true)
+                        if !scratch.head.keep_alive && !client.is_used_up() && client.pending.is_empty() =>
+                    {
+                        After::Finish
+                    }
                     _ => After::Linger,
                 });
             }

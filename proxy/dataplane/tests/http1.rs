@@ -337,6 +337,33 @@ fn a_client_that_leaves_takes_its_upstream_request_along() {
 }
 
 #[test]
+fn a_request_behind_the_last_one_makes_no_reset_of_its_answer() {
+    // The client does not know that it was the last one.
+    for driver in DRIVERS {
+        let (go, gate) = std::sync::mpsc::channel::<()>();
+        let gate = std::sync::Mutex::new(gate);
+        let upstream = Upstream::start(move |conn| {
+            while conn.request().is_some() && gate.lock().unwrap().recv().is_ok() {
+                conn.write(OK);
+            }
+        });
+        let mut listener = listener_spec();
+        listener.limits.requests_per_connection_max = Some(1);
+        let gateway = Gateway::with(driver, upstream_spec(upstream.addr), listener);
+        for n in 1..=5 {
+            let mut client = gateway.client();
+            client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+            support::eventually("the request", || upstream.text().matches("GET").count() == n);
+            client.send("GET /next HTTP/1.1\r\nHost: h\r\n\r\n");
+            go.send(()).unwrap();
+            assert_eq!(client.answer().unwrap().status(), 200);
+            let end = std::io::Read::read(&mut client.stream, &mut [0; 1]);
+            assert!(matches!(end, Ok(0)), "{driver:?}: {end:?}");
+        }
+    }
+}
+
+#[test]
 fn a_parked_connection_serves_again() {
     for driver in DRIVERS {
         let upstream = Upstream::fixed(OK);

@@ -23,8 +23,8 @@ pub trait ReadPort {
     /// Whether a read is posted.
     fn is_posted(&self) -> bool;
 
-    /// Whether a read would give bytes or an end that have come already, as they were read with others. Asks nobody.
-    /// There must be none posted.
+    /// Whether more may have come than the last read gave: it filled its buffer, or TLS holds bytes or an end that were
+    /// read with it. Asks nobody. There must be none posted.
     fn has_more(&mut self) -> bool;
 
     /// Asks the posted read. After `Ready` none is posted.
@@ -52,6 +52,8 @@ struct SocketPort<T, F> {
     canceller: Option<Canceller>,
     start: fn(OwnedReadHalf<T>, Buf, Option<CancelHandle>) -> F,
     posted: Pin<Box<Option<F>>>,
+    /// The last read had no room for more.
+    filled: bool,
 }
 
 /// The read port of a half of the socket `fd`. Two allocations, for the life of the socket.
@@ -59,7 +61,7 @@ pub fn socket_port<T>(half: OwnedReadHalf<T>, fd: RawFd) -> Box<dyn ReadPort>
 where
     T: AsyncReadRent + CancelableAsyncReadRent + 'static,
 {
-    Box::new(SocketPort { half, fd, canceller: None, start: read_once::<T>, posted: Box::pin(None) })
+    Box::new(SocketPort { half, fd, canceller: None, start: read_once::<T>, posted: Box::pin(None), filled: false })
 }
 
 async fn read_once<T>(mut half: OwnedReadHalf<T>, buf: Buf, cancel: Option<CancelHandle>) -> ReadResult
@@ -88,13 +90,14 @@ impl<T, F: Future<Output = ReadResult>> ReadPort for SocketPort<T, F> {
     }
 
     fn has_more(&mut self) -> bool {
-        false // each read hands over all that it got
+        self.filled
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<ReadResult> {
         let posted = self.posted.as_mut().as_pin_mut().expect("a read is posted");
         let read = posted.poll(cx);
-        if read.is_ready() {
+        if let Poll::Ready((_, buf)) = &read {
+            self.filled = buf.room() == 0;
             self.posted.as_mut().set(None);
         }
         read

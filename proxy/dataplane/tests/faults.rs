@@ -234,6 +234,46 @@ fn stray_bytes_that_come_later_poison_the_connection_too() {
 }
 
 #[test]
+fn stray_bytes_behind_an_answer_that_filled_its_buffer_are_nobodys_answer() {
+    let head = |body: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: {body}\r\n\r\n");
+    let room = penstock_dataplane::buf::SMALL - penstock_dataplane::buf::HEADROOM;
+    let body = room - head(room).len();
+    let answer = [head(body).into_bytes(), vec![b'x'; body]].concat();
+    assert_eq!(answer.len(), room);
+    let with_stray = [&answer[..], b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"].concat();
+    for driver in DRIVERS {
+        let (go, gate) = std::sync::mpsc::channel::<()>();
+        let (gate, first) = (std::sync::Mutex::new(gate), std::sync::atomic::AtomicBool::new(true));
+        let with_stray = with_stray.clone();
+        let upstream = Upstream::start(move |conn| {
+            while conn.request().is_some() {
+                if first.swap(false, std::sync::atomic::Ordering::SeqCst) {
+                    gate.lock().unwrap().recv().unwrap();
+                    conn.write(&with_stray);
+                } else {
+                    conn.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+                }
+            }
+        });
+        let mut spec = upstream_spec(upstream.addr);
+        spec.pool.per_target_max = 1;
+        spec.pool.wait = support::PATIENCE;
+        let gateway = Gateway::with(driver, spec, listener_spec());
+        let nodes = gateway.dataplane.nodes().clone();
+        let (mut one, mut other) = (gateway.client(), gateway.client());
+        one.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        support::eventually("the first", || upstream.text().ends_with("\r\n\r\n"));
+        // No method that may be repeated.
+        other.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+        support::eventually("its place in the queue", || nodes.wanted_in_all() == 1);
+        go.send(()).unwrap();
+        assert_eq!(one.answer().unwrap().body.len(), body, "{driver:?}");
+        assert_eq!(other.answer().unwrap().body, b"ok", "{driver:?}");
+        assert_eq!(upstream.connections(), 2, "{driver:?}");
+    }
+}
+
+#[test]
 fn waiting_for_a_connection_is_bounded() {
     for driver in DRIVERS {
         let upstream = Upstream::start(|conn| {

@@ -277,7 +277,7 @@ impl ReadPort for TlsPort {
         self.dst = Some(Buf::default());
         self.open_held().ok();
         self.dst = None;
-        self.has_ready()
+        self.has_ready() || self.inner.has_more()
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<ReadResult> {

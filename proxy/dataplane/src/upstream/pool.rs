@@ -60,8 +60,7 @@ impl Connection {
     /// under io_uring.
     pub fn is_quiet(&mut self) -> bool {
         if !self.stream.reader.is_posted() {
-            // It came back in this very turn; but TLS may have come with more than the answer.
-            return !self.stream.reader.has_more();
+            return !self.stream.reader.has_more(); // it came back in this very turn
         }
         let mut cx = Context::from_waker(Waker::noop());
         matches!(self.stream.reader.poll_read(&mut cx), Poll::Pending)

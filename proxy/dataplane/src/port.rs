@@ -11,6 +11,7 @@ use monoio::io::{AsyncReadRent, CancelHandle, CancelableAsyncReadRent, Canceller
 
 use crate::buf::Buf;
 use crate::cancel::{self, Asked, Way};
+use crate::sys;
 
 /// What a read gives: how many bytes were appended to the buffer (0: the peer ended), and the buffer.
 pub type ReadResult = (io::Result<usize>, Buf);
@@ -23,8 +24,8 @@ pub trait ReadPort {
     /// Whether a read is posted.
     fn is_posted(&self) -> bool;
 
-    /// Whether more may have come than the last read gave: it filled its buffer, or TLS holds bytes or an end that were
-    /// read with it. Asks nobody. There must be none posted.
+    /// Whether more may have come than the last read gave: it filled its buffer, TLS holds bytes or an end that were
+    /// read with it, or, where asking is no dearer than to read (epoll), the socket says so. There must be none posted.
     fn has_more(&mut self) -> bool;
 
     /// Asks the posted read. After `Ready` none is posted.
@@ -61,7 +62,14 @@ pub fn socket_port<T>(half: OwnedReadHalf<T>, fd: RawFd) -> Box<dyn ReadPort>
 where
     T: AsyncReadRent + CancelableAsyncReadRent + 'static,
 {
-    Box::new(SocketPort { half, fd, canceller: None, start: read_once::<T>, posted: Box::pin(None), filled: false })
+    Box::new(SocketPort {
+        half,
+        fd,
+        canceller: None,
+        start: read_once::<T>,
+        posted: Box::pin(None),
+        filled: false,
+    })
 }
 
 async fn read_once<T>(mut half: OwnedReadHalf<T>, buf: Buf, cancel: Option<CancelHandle>) -> ReadResult
@@ -90,7 +98,7 @@ impl<T, F: Future<Output = ReadResult>> ReadPort for SocketPort<T, F> {
     }
 
     fn has_more(&mut self) -> bool {
-        self.filled
+        self.filled || cancel::way() == Way::Handle && sys::has_come(self.fd)
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<ReadResult> {

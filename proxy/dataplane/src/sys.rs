@@ -31,6 +31,14 @@ pub fn shutdown(fd: RawFd, side: Side) {
     }
 }
 
+/// Whether bytes, the peer's end or an error wait at the socket `fd`. Takes nothing of them, and does not wait.
+pub fn has_come(fd: RawFd) -> bool {
+    let mut byte = 0u8;
+    // SAFETY: `byte` is valid for writes of the one byte that is asked for; a stale descriptor gives EBADF.
+    let n = unsafe { libc::recv(fd, (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT) };
+    n >= 0 || io::Error::last_os_error().kind() != io::ErrorKind::WouldBlock
+}
+
 /// Makes the next `close` of `fd` send a reset instead of a FIN: the peer must not take a cut answer for a
 /// whole one.
 pub fn reset_on_close(fd: RawFd) {
@@ -281,6 +289,20 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_socket_tells_what_has_come_and_keeps_it() {
+        let (a, mut b) = std::os::unix::net::UnixStream::pair().unwrap();
+        let fd = a.as_raw_fd();
+        assert!(!has_come(fd));
+        b.write_all(b"x").unwrap();
+        assert!(has_come(fd) && has_come(fd));
+        let mut byte = [0];
+        (&a).read_exact(&mut byte).unwrap();
+        assert!(&byte == b"x" && !has_come(fd));
+        drop(b);
+        assert!(has_come(fd));
+    }
 
     #[test]
     fn a_listener_that_refuses_new_ones_keeps_those_it_has() {

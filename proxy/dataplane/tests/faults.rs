@@ -1,4 +1,5 @@
 //! Upstreams that fail in every way, and what the client gets: a defined answer, or a reset where one has begun.
+#![allow(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "a test may read the clock and wait")]
 
 mod support;
@@ -271,6 +272,56 @@ fn stray_bytes_behind_an_answer_that_filled_its_buffer_are_nobodys_answer() {
         assert_eq!(other.answer().unwrap().body, b"ok", "{driver:?}");
         assert_eq!(upstream.connections(), 2, "{driver:?}");
     }
+}
+
+#[test]
+fn an_end_that_came_with_an_answer_costs_the_next_request_nothing_on_epoll() {
+    // io_uring would have to make a system call to know, and leaves that to the retry of what may be repeated.
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let (gate, first) = (std::sync::Mutex::new(gate), std::sync::atomic::AtomicBool::new(true));
+    let upstream = Upstream::start(move |conn| {
+        while conn.request().is_some() {
+            let is_first = first.swap(false, std::sync::atomic::Ordering::SeqCst);
+            if is_first {
+                gate.lock().unwrap().recv().unwrap();
+                cork(&conn.stream);
+            }
+            conn.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            if is_first {
+                return;
+            }
+        }
+    });
+    let mut spec = upstream_spec(upstream.addr);
+    spec.pool.per_target_max = 1;
+    spec.pool.wait = support::PATIENCE;
+    let gateway = Gateway::with(Choice::Epoll, spec, listener_spec());
+    let nodes = gateway.dataplane.nodes().clone();
+    let (mut one, mut other) = (gateway.client(), gateway.client());
+    one.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    support::eventually("the first", || upstream.text().ends_with("\r\n\r\n"));
+    other.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+    support::eventually("its place in the queue", || nodes.wanted_in_all() == 1);
+    go.send(()).unwrap();
+    assert_eq!(one.answer().unwrap().body, b"ok");
+    assert_eq!(other.answer().unwrap().body, b"ok");
+    assert_eq!(upstream.connections(), 2);
+}
+
+/// Has the socket send what is written to it together with its end.
+fn cork(stream: &std::net::TcpStream) {
+    let on = 1i32;
+    // SAFETY: `on` is valid for reads of its size, which the kernel copies.
+    let result = unsafe {
+        libc::setsockopt(
+            std::os::fd::AsRawFd::as_raw_fd(stream),
+            libc::IPPROTO_TCP,
+            libc::TCP_CORK,
+            (&raw const on).cast(),
+            size_of::<i32>() as libc::socklen_t,
+        )
+    };
+    assert_eq!(result, 0);
 }
 
 #[test]

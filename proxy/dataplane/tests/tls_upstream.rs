@@ -108,7 +108,9 @@ fn second_answer(
     (other.answer().unwrap().body, upstream.connections())
 }
 
-fn for_all(test: impl Fn(penstock_dataplane::driver::Choice, &'static SupportedProtocolVersion, &str) + Sync) {
+fn for_all(
+    test: impl Fn(penstock_dataplane::driver::Choice, &'static SupportedProtocolVersion, &str) + Sync,
+) {
     std::thread::scope(|scope| {
         for driver in DRIVERS {
             for version in VERSIONS {

@@ -2,7 +2,7 @@
 //! next answer and tells of an end or of stray bytes in between), and the requests that wait for one.
 //!
 //! The read is posted at the end of the turn in which a connection came back, by [`Keeper`]. One that is taken again in
-//! the same turn goes without: nothing could have been read between the two, and a read that is posted only after the
+//! the same turn goes without: io_uring could have read nothing between the two, and a read that is posted only after the
 //! request was sent often finds the answer, which costs the kernel less than to wait for it.
 
 use std::cell::{Cell, RefCell};

@@ -1,7 +1,7 @@
 //! From the client to the upstream: the body of the request, then the watch for a client that goes away.
 //!
 //! A client that closes its side before it has its answer is taken to be gone, as one that has left looks the same:
-//! its call is given up, up to the upstream.
+//! its call is given up, up to the upstream. An answer that is there before the client is watched still goes to it.
 
 use std::future::{pending, poll_fn};
 use std::io;

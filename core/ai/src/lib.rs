@@ -8,7 +8,9 @@
 pub mod anthropic;
 pub mod ask;
 pub mod dialect;
+pub mod event_stream;
 pub mod form;
 pub mod json;
 pub mod openai_chat;
+pub mod sse;
 pub mod usage;

@@ -1,0 +1,1 @@
+"""Builds the model catalogue from openly licensed sources. The program is `../import`; `../README.md` explains it."""

@@ -7,6 +7,7 @@
 
 pub mod anthropic;
 pub mod ask;
+pub mod catalogue;
 pub mod dialect;
 pub mod event_stream;
 pub mod form;

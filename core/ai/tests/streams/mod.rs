@@ -78,6 +78,7 @@ pub(crate) fn read(bytes: &[u8], ends: impl IntoIterator<Item = usize>, limits: 
 }
 
 /// Reads a stream whole, byte by byte and cut in two at every place; all must be the same.
+#[allow(dead_code, reason = "not every test cuts")]
 pub(crate) fn read_however_cut(bytes: &[u8], limits: SseLimits) -> Read {
     let whole = read(bytes, [bytes.len()], limits);
     assert_eq!(read(bytes, 1..=bytes.len(), limits), whole, "byte by byte");

@@ -7,6 +7,9 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 /// How long a drain may take where nothing is said, in seconds.
 pub(crate) const DRAIN_SECONDS_DEFAULT: u64 = 30;
 
+/// Models that `penstock models` shows where nothing is said.
+pub(crate) const MODELS_SHOWN_DEFAULT: usize = 30;
+
 /// An API gateway for bare metal and VMs. Without a command: serves ./penstock.yaml, or a demo if there is none.
 #[derive(Debug, Parser)]
 #[command(name = "penstock", version, disable_help_subcommand = true)]
@@ -31,6 +34,8 @@ pub(crate) enum Command {
     Drain(Place),
     /// Prints how a running gateway does, as JSON.
     Status(Place),
+    /// Lists the models that the catalogue knows, with what they can do and what they cost.
+    Models(ModelsArgs),
     /// Things to do with credentials.
     #[command(subcommand)]
     Credential(CredentialCommand),
@@ -79,6 +84,28 @@ pub(crate) enum DriverChoice {
     IoUring,
     /// epoll.
     Epoll,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ModelsArgs {
+    /// Words that a model's name, maker, provider or abilities must have.
+    #[arg(value_name = "SEARCH")]
+    pub search: Vec<String>,
+    /// Only models of this provider.
+    #[arg(long, value_name = "KIND")]
+    pub provider: Option<String>,
+    /// Models to show at most.
+    #[arg(long, value_name = "N", default_value_t = MODELS_SHOWN_DEFAULT)]
+    pub limit: usize,
+    /// Prints how much the catalogue knows.
+    #[arg(long, conflicts_with_all = ["search", "provider", "limit"])]
+    pub stats: bool,
+    /// Prints JSON, one model a line.
+    #[arg(long)]
+    pub json: bool,
+    /// A catalogue to read instead of the one that the program brings along.
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -137,7 +137,7 @@ fn data_dir(place: &Place) -> anyhow::Result<PathBuf> {
     })
 }
 
-fn print(text: &str) -> ExitCode {
+pub(crate) fn print(text: &str) -> ExitCode {
     match io::stdout().lock().write_all(text.as_bytes()) {
         // A reader that has seen enough (`| head`) is no failure.
         Ok(()) => ExitCode::SUCCESS,
@@ -146,7 +146,7 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-fn fail(error: &anyhow::Error) -> ExitCode {
+pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
     // Nobody can be told that stderr does not work.
     let _ = writeln!(io::stderr(), "penstock: {error:#}");
     ExitCode::from(EXIT_REFUSED)

@@ -15,6 +15,7 @@ mod demo;
 mod gateway;
 mod health;
 mod keys;
+mod models;
 mod names;
 mod notices;
 mod ports;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Some(args::Command::Reload(place)) => commands::reload(&place),
         Some(args::Command::Drain(place)) => commands::live(&place, &control::Request::Drain),
         Some(args::Command::Status(place)) => commands::live(&place, &control::Request::Status),
+        Some(args::Command::Models(args)) => models::models(&args),
         Some(args::Command::Credential(args::CredentialCommand::Hash(args))) => {
             commands::credential_hash(&args)
         }

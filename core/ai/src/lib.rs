@@ -13,5 +13,6 @@ pub mod event_stream;
 pub mod form;
 pub mod json;
 pub mod openai_chat;
+pub mod provider;
 pub mod sse;
 pub mod usage;

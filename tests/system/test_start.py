@@ -146,7 +146,22 @@ def test_init_check_schema_and_hash():
         assert run("credential", "hash", stdin=key + "\n").stdout.strip() == hashed
         assert run("credential", "hash", stdin="short\n").returncode == 1
         assert run("reload").returncode == 1, "there is no gateway"
-        for word in ("doctor", "upgrade", "models", "cost"):
+        for word in ("doctor", "upgrade", "cost"):
             assert word not in run("--help").stdout, f"{word} is not there yet and must not be offered"
     finally:
         shutil.rmtree(folder)
+
+
+def test_models_tell_their_prices():
+    """The bundled catalogue answers without a configuration; another one is checked before it is used."""
+    run = lambda *args: command(binary("penstock"), "models", *args)
+    table = run("gpt-4.1-mini", "--provider", "openai").stdout.splitlines()
+    assert table[0].split()[:2] == ["MODEL", "MODE"], table
+    assert table[1].startswith("openai/gpt-4.1-mini ") and " 0.4 " in table[1] and " 1.6 " in table[1], table
+    counts = json.loads(run("--stats", "--json").stdout)
+    assert counts["chat_models"] >= 1000, counts
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+        file.write('{"provider":"acme","model":"a-1","maker":"acme","name":"a-1","mode":"chat","prices":[{"input":"x"}]}\n')
+        file.flush()
+        refused = run("--file", file.name)
+        assert refused.returncode == 1 and "line 1" in refused.stderr, refused

@@ -34,7 +34,7 @@ pub(crate) enum Command {
     Drain(Place),
     /// Prints how a running gateway does, as JSON.
     Status(Place),
-    /// Lists the models that the catalogue knows, with what they can do and what they cost.
+    /// Lists the models that the catalogue knows, with their abilities and prices.
     Models(ModelsArgs),
     /// Things to do with credentials.
     #[command(subcommand)]

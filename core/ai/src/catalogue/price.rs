@@ -158,12 +158,12 @@ pub enum PriceError {
     #[error("{0} is priced twice")]
     Twice(String),
     /// The text is not a price.
-    #[error("{name}: {source}")]
+    #[error("{name}: {why}")]
     Decimal {
         /// The member.
         name: String,
         /// What is wrong with its text.
-        source: DecimalError,
+        why: DecimalError,
     },
     /// Nothing is priced outside of a tier.
     #[error("nothing is priced")]
@@ -190,7 +190,7 @@ impl PriceSpec {
     pub fn set(&mut self, above: u64, name: &str, text: &str) -> Result<(), PriceError> {
         let slot = Slot::named(name).ok_or_else(|| PriceError::Unknown(name.into()))?;
         let rate = FemtoUsd::parse(text, slot.dimension.per())
-            .map_err(|source| PriceError::Decimal { name: name.into(), source })?;
+            .map_err(|why| PriceError::Decimal { name: name.into(), why })?;
         if above > 0 && !self.rates.contains_key(&above) && self.tiers() == TIERS_MAX {
             return Err(PriceError::Tiers);
         }

@@ -26,8 +26,7 @@ pub const PERIODS_MAX: usize = 32;
 pub struct ReadError {
     /// The line, from 1; 0 for the file as a whole.
     pub line: usize,
-    /// What is wrong.
-    #[source]
+    /// What is wrong. Told by the message, so it is no source of its own.
     pub fault: Fault,
 }
 
@@ -56,20 +55,20 @@ pub enum Fault {
     #[error("unknown mode {0:?}")]
     Mode(String),
     /// A price that cannot be.
-    #[error("price {at}: {source}")]
+    #[error("price {at}: {why}")]
     Price {
         /// Which of the row's prices, from 1.
         at: usize,
         /// What is wrong with it.
-        source: PriceError,
+        why: PriceError,
     },
     /// A time that cannot be.
-    #[error("price {at}: {source}")]
+    #[error("price {at}: {why}")]
     Period {
         /// Which of the row's prices, from 1.
         at: usize,
         /// What is wrong with it.
-        source: PeriodError,
+        why: PeriodError,
     },
     /// The same provider, region and model as before.
     #[error("the same provider, region and model as on line {0}")]
@@ -115,6 +114,7 @@ pub(super) fn rows(bytes: &[u8]) -> Result<Vec<Row>, ReadError> {
 
 /// A line as it is written.
 #[derive(Deserialize)]
+#[serde(expecting = "an object with the members of a row")]
 struct Line<'a> {
     #[serde(borrow)]
     provider: Cow<'a, str>,
@@ -274,8 +274,8 @@ fn row(text: &[u8], spec: &mut PriceSpec) -> Result<Row, Fault> {
     let mode = Mode::named(&line.mode).ok_or_else(|| Fault::Mode(line.mode.to_string()))?;
     let mut prices = Vec::with_capacity(line.prices.len());
     for (at, written) in (1..).zip(&line.prices) {
-        let price = price(written, spec).map_err(|source| Fault::Price { at, source })?;
-        let period = period(written).map_err(|source| Fault::Period { at, source })?;
+        let price = price(written, spec).map_err(|why| Fault::Price { at, why })?;
+        let period = period(written).map_err(|why| Fault::Period { at, why })?;
         prices.push(TimedPrice { id: id(&line, written, &price), period, price });
     }
     let capabilities = |names: &[Cow<'_, str>]| {

@@ -123,8 +123,8 @@ fn a_line_that_is_no_row_is_told_with_its_number() {
     }
 
     let row = |rest: &str| format!(r#"{{"provider":"acme","model":"b","name":"b","mode":"chat",{rest}}}"#);
-    let price = |source| Fault::Price { at: 1, source };
-    let period = |source| Fault::Period { at: 1, source };
+    let price = |why| Fault::Price { at: 1, why };
+    let period = |why| Fault::Period { at: 1, why };
     for (line, expected) in [
         (r#"{"provider":"","model":"m","name":"m","mode":"chat"}"#.into(), Fault::Empty("provider")),
         (r#"{"provider":"a","model":"","name":"m","mode":"chat"}"#.into(), Fault::Empty("model")),
@@ -139,7 +139,7 @@ fn a_line_that_is_no_row_is_told_with_its_number() {
         ),
         (
             row(r#""prices":[{"input":"-1"}]"#),
-            price(PriceError::Decimal { name: "input".into(), source: DecimalError::Form }),
+            price(PriceError::Decimal { name: "input".into(), why: DecimalError::Form }),
         ),
         (
             row(r#""prices":[{"valid_from":"2026-02-30","input":"1"}]"#),

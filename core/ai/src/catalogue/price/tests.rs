@@ -261,12 +261,12 @@ fn a_price_that_cannot_be_is_refused() {
         ("batch_", "1", PriceError::Unknown("batch_".into())),
         ("", "1", PriceError::Unknown(String::new())),
         ("batch_batch_input", "1", PriceError::Unknown("batch_batch_input".into())),
-        ("input", "-1", PriceError::Decimal { name: "input".into(), source: DecimalError::Form }),
-        ("image", "1001", PriceError::Decimal { name: "image".into(), source: DecimalError::TooLarge }),
+        ("input", "-1", PriceError::Decimal { name: "input".into(), why: DecimalError::Form }),
+        ("image", "1001", PriceError::Decimal { name: "image".into(), why: DecimalError::TooLarge }),
         (
             "input",
             "0.0000000001",
-            PriceError::Decimal { name: "input".into(), source: DecimalError::TooFine(9) },
+            PriceError::Decimal { name: "input".into(), why: DecimalError::TooFine(9) },
         ),
     ] {
         assert_eq!(spec.set(0, name, text), Err(error), "{name} {text}");

@@ -8,10 +8,12 @@
 //! What a writer has no word for it does not drop in silence: it tells the [`Feature`].
 
 mod answer;
+mod event;
 mod feature;
 pub(crate) mod read;
 
 pub use answer::{Answer, Choice, Stop};
+pub use event::{COLLECTED_MAX, Collected, Event, Opening};
 pub use feature::{Feature, Losses};
 pub use read::Malformed;
 

@@ -3,6 +3,8 @@
 
 mod answer;
 mod request;
+mod stream;
 
 pub use answer::{read_answer, write_answer};
 pub use request::{read_request, write_request};
+pub use stream::{CALLS_MAX, CHOICES_MAX, DONE, StreamReader, StreamWriter};

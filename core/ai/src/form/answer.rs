@@ -74,3 +74,20 @@ pub enum Stop<'a> {
     /// Something else, in the words of the dialect.
     Other(Str<'a>),
 }
+
+impl Stop<'_> {
+    /// The same reason, borrowing nothing.
+    pub fn into_owned(self) -> Stop<'static> {
+        match self {
+            Stop::End => Stop::End,
+            Stop::StopSequence => Stop::StopSequence,
+            Stop::MaxOutput => Stop::MaxOutput,
+            Stop::ToolCalls => Stop::ToolCalls,
+            Stop::Filtered => Stop::Filtered,
+            Stop::Refused => Stop::Refused,
+            Stop::Paused => Stop::Paused,
+            Stop::ContextFull => Stop::ContextFull,
+            Stop::Other(word) => Stop::Other(word.into_owned()),
+        }
+    }
+}

@@ -33,6 +33,11 @@ impl<'a> Str<'a> {
         }
     }
 
+    /// The same text, borrowing nothing.
+    pub fn into_owned(self) -> Str<'static> {
+        Str::Made(self.into_text().into_owned())
+    }
+
     /// Whether the text is this one; decodes only where there are escapes.
     pub fn is(&self, text: &str) -> bool {
         match self {

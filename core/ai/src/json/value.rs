@@ -98,12 +98,11 @@ impl<'a> Value<'a> {
             Value::Null => Value::Null,
             Value::Bool(value) => Value::Bool(value),
             Value::Number(number) => Value::Number(Number(number.0.into_owned().into())),
-            Value::String(string) => Value::String(Str::Made(string.into_text().into_owned())),
+            Value::String(string) => Value::String(string.into_owned()),
             Value::Array(values) => Value::Array(values.into_iter().map(Value::into_owned).collect()),
             Value::Object(object) => {
                 let members = object.members.into_iter();
-                let owned = members
-                    .map(|(name, value)| (Str::Made(name.into_text().into_owned()), value.into_owned()));
+                let owned = members.map(|(name, value)| (name.into_owned(), value.into_owned()));
                 Value::Object(Object { members: owned.collect() })
             }
         }

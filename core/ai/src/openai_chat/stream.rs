@@ -1,0 +1,465 @@
+//! Streams: chunks of the dialect to events of the form, and back.
+
+use super::answer::{read_stop, write_stop, write_usage};
+use crate::dialect::Dialect;
+use crate::form::read::At;
+use crate::form::{Event, Feature, Losses, Malformed, Opening, Stop};
+use crate::json::{Object, Str, Value};
+use crate::usage::{Account, Usage};
+
+/// The data of the last event of a stream.
+pub const DONE: &[u8] = b"[DONE]";
+/// Choices that a stream may have.
+pub const CHOICES_MAX: usize = 128;
+/// Calls that a choice may have.
+pub const CALLS_MAX: usize = 1024;
+
+/// Reads a stream, an event's data at a time.
+#[derive(Debug, Default)]
+pub struct StreamReader {
+    is_started: bool,
+    is_over: bool,
+    account: Account,
+    choices: Vec<Choice>,
+}
+
+/// What is open in a choice.
+#[derive(Debug, Default)]
+struct Choice {
+    /// Parts opened so far.
+    parts: u32,
+    /// The part that text, thoughts or a refusal go to.
+    said: Option<(Said, u32)>,
+    /// The calls by their index in the stream.
+    calls: Vec<Option<Call>>,
+    is_stopped: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Text,
+    Thought,
+    Refusal,
+}
+
+#[derive(Debug)]
+struct Call {
+    part: u32,
+    arguments: Whole,
+    is_open: bool,
+}
+
+/// Whether what has come of a JSON text is a whole object.
+#[derive(Debug, Default)]
+struct Whole {
+    depth: u32,
+    in_string: bool,
+    escaped: bool,
+    ended: bool,
+}
+
+impl Whole {
+    fn take(&mut self, text: &str) {
+        for byte in text.bytes() {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' if self.in_string => self.escaped = true,
+                b'"' => self.in_string = !self.in_string,
+                _ if self.in_string => {}
+                b'{' | b'[' => self.depth = self.depth.saturating_add(1),
+                b'}' | b']' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    self.ended = self.depth == 0;
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl StreamReader {
+    /// Reads the data of an event; what happens by it goes to `events`.
+    ///
+    /// # Errors
+    /// The data are not of this dialect, and where.
+    pub fn read<'a>(&mut self, data: &'a [u8], events: &mut Vec<Event<'a>>) -> Result<(), Malformed> {
+        if data == DONE {
+            if !std::mem::replace(&mut self.is_over, true) {
+                events.push(Event::End);
+            }
+            return Ok(());
+        }
+        let at = At::Root;
+        let document = Value::parse(data)?;
+        let had_usage = self.account.usage;
+        self.account.take(Dialect::OpenAiChat, &document);
+        let mut fields = at.object(document)?;
+        if let Some(error) = fields.take("error") {
+            events.push(failed(error));
+            return Ok(());
+        }
+        if !std::mem::replace(&mut self.is_started, true) {
+            events.push(Event::Start {
+                id: fields.string(&at, "id")?.unwrap_or_default(),
+                model: fields.string(&at, "model")?.unwrap_or_default(),
+                created: fields.take("created").and_then(|created| created.as_u64()),
+            });
+        }
+        let choices_at = at.member("choices");
+        for (n, choice) in fields.array(&at, "choices")?.into_iter().enumerate() {
+            self.read_choice(choice, &choices_at.element(n), events)?;
+        }
+        if self.account.usage != had_usage {
+            events.extend(self.account.usage.map(Event::Usage));
+        }
+        Ok(())
+    }
+
+    fn read_choice<'a>(
+        &mut self,
+        choice: Value<'a>,
+        at: &At<'_>,
+        events: &mut Vec<Event<'a>>,
+    ) -> Result<(), Malformed> {
+        let mut fields = at.object(choice)?;
+        let index = fields.whole(at, "index")?.unwrap_or(0);
+        let place = usize::try_from(index).ok().filter(|place| *place < CHOICES_MAX);
+        let Some(place) = place else { return Err(at.member("index").must_be("a small number")) };
+        while self.choices.len() <= place {
+            self.choices.push(Choice::default());
+        }
+        let index = index as u32;
+        let choice = &mut self.choices[place];
+        let delta_at = at.member("delta");
+        if let Some(mut delta) = fields.object(at, "delta")? {
+            let thought = delta.string(&delta_at, "reasoning_content")?;
+            let other = delta.take("reasoning").and_then(|told| match told {
+                Value::String(text) => Some(text),
+                _ => None,
+            });
+            let said = [
+                (Said::Thought, thought.or(other)),
+                (Said::Text, delta.string(&delta_at, "content")?),
+                (Said::Refusal, delta.string(&delta_at, "refusal")?),
+            ];
+            for (kind, text) in said {
+                if let Some(text) = text.filter(|text| !text.is_empty()) {
+                    choice.say(index, kind, text, events);
+                }
+            }
+            let calls_at = delta_at.member("tool_calls");
+            for (n, call) in delta.array(&delta_at, "tool_calls")?.into_iter().enumerate() {
+                choice.call(index, call, n, &calls_at.element(n), events)?;
+            }
+        }
+        if let Some(word) = fields.string(at, "finish_reason")? {
+            choice.stop(index, read_stop(&word), events);
+        }
+        Ok(())
+    }
+}
+
+impl Choice {
+    fn open<'a>(&mut self, choice: u32, opening: Opening<'a>, events: &mut Vec<Event<'a>>) -> u32 {
+        let part = self.parts;
+        self.parts += 1;
+        events.push(Event::Open { choice, part, opening });
+        part
+    }
+
+    /// Closes what is said, and the calls whose arguments are whole.
+    fn close_said(&mut self, choice: u32, events: &mut Vec<Event<'_>>) {
+        if let Some((_, part)) = self.said.take() {
+            events.push(Event::Close { choice, part });
+        }
+    }
+
+    fn close_calls(&mut self, choice: u32, only_whole: bool, events: &mut Vec<Event<'_>>) {
+        for call in self.calls.iter_mut().flatten() {
+            if call.is_open && (call.arguments.ended || !only_whole) {
+                call.is_open = false;
+                events.push(Event::Close { choice, part: call.part });
+            }
+        }
+    }
+
+    fn say<'a>(&mut self, choice: u32, kind: Said, text: Str<'a>, events: &mut Vec<Event<'a>>) {
+        let part = match self.said {
+            Some((open, part)) if open == kind => part,
+            _ => {
+                self.close_said(choice, events);
+                self.close_calls(choice, true, events);
+                let opening = match kind {
+                    Said::Text => Opening::Text,
+                    Said::Thought => Opening::Thought,
+                    Said::Refusal => Opening::Refusal,
+                };
+                let part = self.open(choice, opening, events);
+                self.said = Some((kind, part));
+                part
+            }
+        };
+        events.push(Event::Piece { choice, part, text });
+    }
+
+    fn call<'a>(
+        &mut self,
+        choice: u32,
+        call: Value<'a>,
+        n: usize,
+        at: &At<'_>,
+        events: &mut Vec<Event<'a>>,
+    ) -> Result<(), Malformed> {
+        let mut fields = at.object(call)?;
+        // Some leave the index out, and then mean the place in the array.
+        let index = fields.whole(at, "index")?.map_or(Some(n), |index| usize::try_from(index).ok());
+        let Some(index) = index.filter(|index| *index < CALLS_MAX) else {
+            return Err(at.member("index").must_be("a small number"));
+        };
+        let id = fields.string(at, "id")?.filter(|id| !id.is_empty());
+        let is_free = fields.string(at, "type")?.is_some_and(|kind| kind.is("custom"));
+        let (member, input) = if is_free { ("custom", "input") } else { ("function", "arguments") };
+        let inner_at = at.member(member);
+        let inner = fields.object(at, member)?;
+        let (name, text) = match inner {
+            None => (None, None),
+            Some(mut inner) => (inner.string(&inner_at, "name")?, inner.string(&inner_at, input)?),
+        };
+        while self.calls.len() <= index {
+            self.calls.push(None);
+        }
+        if self.calls[index].is_none() {
+            let Some(name) = name else {
+                return Err(Malformed::Missing { path: inner_at.member("name").to_string() });
+            };
+            self.close_said(choice, events);
+            self.close_calls(choice, true, events);
+            let part = self.open(choice, Opening::ToolCall { id, name, is_free }, events);
+            self.calls[index] = Some(Call { part, arguments: Whole::default(), is_open: true });
+        }
+        if let (Some(text), Some(call)) = (text.filter(|text| !text.is_empty()), &mut self.calls[index]) {
+            if !call.is_open {
+                return Err(inner_at.member(input).must_be("complete before the next call"));
+            }
+            call.arguments.take(&text.text());
+            events.push(Event::Piece { choice, part: call.part, text });
+        }
+        Ok(())
+    }
+
+    /// The first reason counts: some send it twice.
+    fn stop<'a>(&mut self, choice: u32, stop: Stop<'a>, events: &mut Vec<Event<'a>>) {
+        if std::mem::replace(&mut self.is_stopped, true) {
+            return;
+        }
+        self.close_said(choice, events);
+        self.close_calls(choice, false, events);
+        let calls = self.calls.iter().any(Option::is_some);
+        let stop = if calls && stop == Stop::End { Stop::ToolCalls } else { stop };
+        events.push(Event::Stop { choice, stop, sequence: None });
+    }
+}
+
+/// An error within a stream that began well.
+fn failed(error: Value<'_>) -> Event<'_> {
+    match error {
+        Value::Object(mut error) => {
+            let mut text = |name: &str| match error.take(name) {
+                Some(Value::String(text)) => Some(text),
+                _ => None,
+            };
+            let message = text("message").unwrap_or_default();
+            Event::Failed { kind: text("type"), message }
+        }
+        Value::String(message) => Event::Failed { kind: None, message },
+        _ => Event::Failed { kind: None, message: Str::default() },
+    }
+}
+
+/// Writes a stream, an event of the form at a time.
+#[derive(Debug)]
+pub struct StreamWriter {
+    model: String,
+    id: String,
+    created: u64,
+    /// Whether the caller wants to know what was used.
+    tells_usage: bool,
+    usage: Option<Usage>,
+    choices: Vec<Written>,
+    losses: Losses,
+}
+
+/// What has been written of a choice.
+#[derive(Debug, Default)]
+struct Written {
+    /// By part: what it is there.
+    parts: Vec<Place>,
+    calls: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Member(&'static str),
+    Call(u64, &'static str, &'static str),
+    Nowhere,
+}
+
+impl StreamWriter {
+    /// A writer of an answer that names `model`.
+    pub fn new(model: &str, tells_usage: bool) -> Self {
+        Self {
+            model: model.to_owned(),
+            id: String::new(),
+            created: 0,
+            tells_usage,
+            usage: None,
+            choices: Vec::new(),
+            losses: Losses::default(),
+        }
+    }
+
+    /// What the dialect had no word for so far.
+    pub fn losses(&self) -> &Losses {
+        &self.losses
+    }
+
+    /// Writes the data of the events that stand for this one, each by `write`.
+    pub fn write(&mut self, event: &Event<'_>, mut write: impl FnMut(&[u8])) {
+        let chunk = match event {
+            Event::Start { id, created, .. } => {
+                self.id = id.text().into_owned();
+                self.created = created.unwrap_or(0);
+                let mut delta = Object::default();
+                delta.push("role", "assistant");
+                delta.push("content", "");
+                self.chunk(0, delta, None)
+            }
+            Event::Open { choice, opening, .. } => match self.open(*choice, opening) {
+                Some(delta) => self.chunk(*choice, delta, None),
+                None => return,
+            },
+            Event::Piece { choice, part, text } => {
+                let delta = match self.place(*choice, *part) {
+                    Place::Nowhere => return,
+                    Place::Member(name) => [(name, Value::from(text.clone()))].into_iter().collect(),
+                    Place::Call(index, member, input) => {
+                        let inner: Object<'_> = [(input, Value::from(text.clone()))].into_iter().collect();
+                        let mut call = Object::default();
+                        call.push("index", index);
+                        call.push(member, inner);
+                        [("tool_calls", Value::from(vec![Value::from(call)]))].into_iter().collect()
+                    }
+                };
+                self.chunk(*choice, delta, None)
+            }
+            Event::Signature { .. } => {
+                self.losses.tell(Feature::ThinkingSignature);
+                return;
+            }
+            Event::Close { .. } => return,
+            Event::Stop { choice, stop, sequence } => {
+                self.losses.tell_if(sequence.is_some(), Feature::StopSequence);
+                let calls = self.choices.get(*choice as usize).is_some_and(|choice| choice.calls > 0);
+                let stop = if calls && *stop == Stop::End { &Stop::ToolCalls } else { stop };
+                let word = write_stop(stop, &mut self.losses);
+                self.chunk(*choice, Object::default(), Some(word))
+            }
+            Event::Usage(usage) => {
+                self.usage = Some(*usage); // told at the end, once
+                return;
+            }
+            Event::Failed { kind, message } => {
+                let mut error = Object::default();
+                error.push("message", message.clone());
+                error.push("type", kind.clone().map_or(Value::Null, Value::String));
+                error.push("param", Value::Null);
+                error.push("code", Value::Null);
+                let mut text = Vec::new();
+                [("error", error)].into_iter().collect::<Object<'_>>().write(&mut text);
+                return write(&text);
+            }
+            Event::End => {
+                if let Some(usage) = self.usage.filter(|_| self.tells_usage) {
+                    let mut chunk = self.head();
+                    chunk.push("choices", Vec::new());
+                    chunk.push("usage", write_usage(&usage));
+                    let mut text = Vec::new();
+                    chunk.write(&mut text);
+                    write(&text);
+                }
+                return write(DONE);
+            }
+        };
+        let mut text = Vec::new();
+        chunk.write(&mut text);
+        write(&text);
+    }
+
+    fn head(&self) -> Object<'_> {
+        let mut chunk = Object::default();
+        chunk.push("id", self.id.as_str());
+        chunk.push("object", "chat.completion.chunk");
+        chunk.push("created", self.created);
+        chunk.push("model", self.model.as_str());
+        chunk
+    }
+
+    fn chunk<'c>(&'c self, choice: u32, delta: Object<'c>, finish: Option<&'static str>) -> Object<'c> {
+        let mut written = Object::default();
+        written.push("index", u64::from(choice));
+        written.push("delta", delta);
+        written.push("logprobs", Value::Null);
+        written.push("finish_reason", finish.map_or(Value::Null, Value::from));
+        let mut chunk = self.head();
+        chunk.push("choices", vec![Value::from(written)]);
+        chunk
+    }
+
+    fn place(&self, choice: u32, part: u32) -> Place {
+        let parts = self.choices.get(choice as usize).map_or(&[][..], |choice| &choice.parts);
+        parts.get(part as usize).copied().unwrap_or(Place::Nowhere)
+    }
+
+    /// Notes where a part goes; what is to be written at once.
+    fn open<'c>(&mut self, choice: u32, opening: &Opening<'c>) -> Option<Object<'c>> {
+        let choice = choice as usize;
+        if choice >= CHOICES_MAX {
+            return None;
+        }
+        while self.choices.len() <= choice {
+            self.choices.push(Written::default());
+        }
+        let written = &mut self.choices[choice];
+        let (place, delta) = match opening {
+            Opening::Text => (Place::Member("content"), None),
+            Opening::Thought => (Place::Member("reasoning_content"), None),
+            Opening::Refusal => (Place::Member("refusal"), None),
+            Opening::Sealed(_) => {
+                self.losses.tell(Feature::ThinkingSealed);
+                (Place::Nowhere, None)
+            }
+            Opening::Foreign(_) => {
+                self.losses.tell(Feature::ServerTools);
+                (Place::Nowhere, None)
+            }
+            Opening::ToolCall { id, name, is_free } => {
+                let (member, input) = if *is_free { ("custom", "input") } else { ("function", "arguments") };
+                let mut inner = Object::default();
+                inner.push("name", name.clone());
+                inner.push(input, "");
+                let mut call = Object::default();
+                call.push("index", written.calls);
+                if let Some(id) = id {
+                    call.push("id", id.clone());
+                }
+                call.push("type", member);
+                call.push(member, inner);
+                let delta = [("tool_calls", Value::from(vec![Value::from(call)]))].into_iter().collect();
+                written.calls += 1;
+                (Place::Call(written.calls - 1, member, input), Some(delta))
+            }
+        };
+        written.parts.push(place);
+        delta
+    }
+}

@@ -79,7 +79,7 @@ fn recorded_streams_mean_the_same_after_a_round_trip() {
             Value::parse(data)
                 .is_ok_and(|chunk| chunk.get("object").is_some_and(|kind| kind.is("chat.completion.chunk")))
         };
-        if !data.first().is_some_and(|first| is_chat(first)) {
+        if !data.first().is_some_and(is_chat) {
             continue;
         }
         n += 1;

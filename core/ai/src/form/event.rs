@@ -221,7 +221,8 @@ impl Open {
 }
 
 impl Opening<'_> {
-    fn into_owned(self) -> Opening<'static> {
+    /// The same, borrowing nothing.
+    pub fn into_owned(self) -> Opening<'static> {
         match self {
             Opening::Text => Opening::Text,
             Opening::Thought => Opening::Thought,

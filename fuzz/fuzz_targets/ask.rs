@@ -19,7 +19,10 @@ fuzz_target!(|input: (u8, &[u8])| {
     let Ok(Value::Object(after)) = Value::parse(&text) else { panic!("no object any more") };
     let again = Ask::read(dialect, &text).expect("still a request");
     assert!(!again.lacks_usage());
-    assert_eq!((again.stream(), again.max_output(), again.answers()), (ask.stream(), ask.max_output(), ask.answers()));
+    assert_eq!(
+        (again.stream(), again.max_output(), again.answers()),
+        (ask.stream(), ask.max_output(), ask.answers())
+    );
     match ask.model() {
         Some(_) => assert!(after.get("model").is_some_and(|model| model.is("a/b\"c"))),
         None => assert_eq!(again.model(), None),

@@ -11,6 +11,7 @@ mod answer;
 mod event;
 mod feature;
 pub(crate) mod read;
+pub(crate) mod write;
 
 pub use answer::{Answer, Choice, Stop};
 pub use event::{COLLECTED_MAX, Collected, Event, Opening};
@@ -285,11 +286,7 @@ impl Arguments<'_> {
                 text if text.trim().is_empty() => "{}".to_owned(),
                 text => text.into_owned(),
             },
-            Arguments::Value(value) => {
-                let mut out = Vec::new();
-                value.write(&mut out);
-                String::from_utf8_lossy(&out).into_owned()
-            }
+            Arguments::Value(value) => value.to_json(),
         }
     }
 }

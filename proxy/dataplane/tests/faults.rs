@@ -243,51 +243,49 @@ fn stray_bytes_behind_an_answer_that_filled_its_buffer_are_nobodys_answer() {
     assert_eq!(answer.len(), room);
     let with_stray = [&answer[..], b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"].concat();
     for driver in DRIVERS {
-        let (go, gate) = std::sync::mpsc::channel::<()>();
-        let (gate, first) = (std::sync::Mutex::new(gate), std::sync::atomic::AtomicBool::new(true));
         let with_stray = with_stray.clone();
-        let upstream = Upstream::start(move |conn| {
-            while conn.request().is_some() {
-                if first.swap(false, std::sync::atomic::Ordering::SeqCst) {
-                    gate.lock().unwrap().recv().unwrap();
-                    conn.write(&with_stray);
-                } else {
-                    conn.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-                }
-            }
+        let (one, other, connections) = second_answer(driver, move |conn| {
+            conn.write(&with_stray);
+            true
         });
-        let mut spec = upstream_spec(upstream.addr);
-        spec.pool.per_target_max = 1;
-        spec.pool.wait = support::PATIENCE;
-        let gateway = Gateway::with(driver, spec, listener_spec());
-        let nodes = gateway.dataplane.nodes().clone();
-        let (mut one, mut other) = (gateway.client(), gateway.client());
-        one.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-        support::eventually("the first", || upstream.text().ends_with("\r\n\r\n"));
-        // No method that may be repeated.
-        other.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
-        support::eventually("its place in the queue", || nodes.wanted_in_all() == 1);
-        go.send(()).unwrap();
-        assert_eq!(one.answer().unwrap().body.len(), body, "{driver:?}");
-        assert_eq!(other.answer().unwrap().body, b"ok", "{driver:?}");
-        assert_eq!(upstream.connections(), 2, "{driver:?}");
+        assert_eq!(one.len(), body, "{driver:?}");
+        assert_eq!(other, b"ok", "{driver:?}");
+        assert_eq!(connections, 2, "{driver:?}");
     }
 }
 
 #[test]
 fn an_end_that_came_with_an_answer_costs_the_next_request_nothing_on_epoll() {
     // io_uring would have to make a system call to know, and leaves that to the retry of what may be repeated.
+    let (one, other, connections) = second_answer(Choice::Epoll, |conn| {
+        cork(&conn.stream);
+        conn.write(SHORT);
+        false
+    });
+    assert_eq!(one, b"ok");
+    assert_eq!(other, b"ok");
+    assert_eq!(connections, 2);
+}
+
+const SHORT: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// One connection at most, to an upstream that answers the first request by `first`, which says whether that connection
+/// goes on, once a second request waits for it; all others get [`SHORT`]. Gives both answers' bodies, and how many
+/// connections there were.
+fn second_answer(
+    driver: Choice,
+    first: impl Fn(&mut Conn) -> bool + Send + Sync + 'static,
+) -> (Vec<u8>, Vec<u8>, usize) {
     let (go, gate) = std::sync::mpsc::channel::<()>();
-    let (gate, first) = (std::sync::Mutex::new(gate), std::sync::atomic::AtomicBool::new(true));
+    let (gate, is_first) = (std::sync::Mutex::new(gate), std::sync::atomic::AtomicBool::new(true));
     let upstream = Upstream::start(move |conn| {
         while conn.request().is_some() {
-            let is_first = first.swap(false, std::sync::atomic::Ordering::SeqCst);
-            if is_first {
-                gate.lock().unwrap().recv().unwrap();
-                cork(&conn.stream);
+            if !is_first.swap(false, std::sync::atomic::Ordering::SeqCst) {
+                conn.write(SHORT);
+                continue;
             }
-            conn.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-            if is_first {
+            gate.lock().expect("the gate").recv().expect("a sign");
+            if !first(conn) {
                 return;
             }
         }
@@ -295,17 +293,17 @@ fn an_end_that_came_with_an_answer_costs_the_next_request_nothing_on_epoll() {
     let mut spec = upstream_spec(upstream.addr);
     spec.pool.per_target_max = 1;
     spec.pool.wait = support::PATIENCE;
-    let gateway = Gateway::with(Choice::Epoll, spec, listener_spec());
+    let gateway = Gateway::with(driver, spec, listener_spec());
     let nodes = gateway.dataplane.nodes().clone();
     let (mut one, mut other) = (gateway.client(), gateway.client());
     one.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     support::eventually("the first", || upstream.text().ends_with("\r\n\r\n"));
+    // No method that may be repeated.
     other.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
     support::eventually("its place in the queue", || nodes.wanted_in_all() == 1);
-    go.send(()).unwrap();
-    assert_eq!(one.answer().unwrap().body, b"ok");
-    assert_eq!(other.answer().unwrap().body, b"ok");
-    assert_eq!(upstream.connections(), 2);
+    go.send(()).expect("the upstream");
+    let body = |client: &mut support::Client| client.answer().expect("an answer").body;
+    (body(&mut one), body(&mut other), upstream.connections())
 }
 
 /// Has the socket send what is written to it together with its end.

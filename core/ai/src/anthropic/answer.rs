@@ -1,9 +1,10 @@
 //! Answers: of the dialect to the form, and back.
 
 use super::request::read_block;
-use super::write::{input, text_block};
+use super::write::{cited, input, text_block};
 use crate::dialect::Dialect;
 use crate::form::read::At;
+use crate::form::write::write_rest;
 use crate::form::{Answer, Choice, Feature, Losses, Malformed, Part, Stop};
 use crate::json::{Object, Str, Value};
 use crate::usage::{Account, Usage};
@@ -18,11 +19,7 @@ pub fn read_answer(body: &[u8]) -> Result<Answer<'_>, Malformed> {
     let mut account = Account::default();
     account.take(Dialect::Anthropic, &document);
     let mut fields = at.object(document)?;
-    let content = fields.must(&at, "content")?;
-    let content_at = at.member("content");
-    let blocks = content_at.array(content)?.into_iter().enumerate();
-    let parts =
-        blocks.map(|(n, block)| read_block(block, &content_at.element(n))).collect::<Result<_, _>>()?;
+    let parts = fields.must_each(&at, "content", read_block)?;
     let choice = Choice {
         parts,
         stop: fields.string(&at, "stop_reason")?.map(read_stop),
@@ -105,28 +102,14 @@ pub fn write_answer<'r>(answer: &'r Answer<'_>, model: &'r str, losses: &mut Los
         usage.push("service_tier", tier.clone());
     }
     body.push("usage", usage);
-    for (name, value) in answer.rest.iter() {
-        if answer.from == Dialect::Anthropic {
-            body.push(name.clone(), value.clone());
-        } else {
-            losses.tell(Feature::Unknown);
-        }
-    }
+    write_rest(&mut body, &answer.rest, answer.from, Dialect::Anthropic, losses);
     body
 }
 
 fn write_part<'r>(part: &'r Part<'_>, from: Dialect, losses: &mut Losses) -> Option<Value<'r>> {
     let mut block = Object::default();
     match part {
-        Part::Text(text) => {
-            let Value::Object(mut block) = text_block(text.text.clone()) else { return None };
-            losses.tell_if(text.signature.is_some(), Feature::ThinkingSignature);
-            match &text.citations {
-                Some(citations) if from == Dialect::Anthropic => block.push("citations", citations.clone()),
-                citations => losses.tell_if(citations.is_some(), Feature::Citations),
-            }
-            return Some(block.into());
-        }
+        Part::Text(text) => return Some(cited(text, from, losses).into()),
         Part::Refusal(text) => return Some(text_block(text.clone())),
         Part::Thought(thought) => match &thought.sealed {
             Some(sealed) => {

@@ -21,15 +21,8 @@ pub fn read_request(body: &[u8]) -> Result<Request<'_>, Malformed> {
         let parts = read_content(Some(system), &at.member("system"))?;
         request.turns.push(Turn::new(Role::System, parts));
     }
-    let messages = fields.must(&at, "messages")?;
-    let messages_at = at.member("messages");
-    for (n, message) in messages_at.array(messages)?.into_iter().enumerate() {
-        request.turns.push(read_message(message, &messages_at.element(n))?);
-    }
-    let tools_at = at.member("tools");
-    for (n, tool) in fields.array(&at, "tools")?.into_iter().enumerate() {
-        request.tools.push(read_tool(tool, &tools_at.element(n))?);
-    }
+    request.turns.extend(fields.must_each(&at, "messages", read_message)?);
+    request.tools = fields.each(&at, "tools", read_tool)?;
     if let Some(choice) = fields.take("tool_choice") {
         read_tool_choice(choice, &at.member("tool_choice"), &mut request)?;
     }
@@ -53,10 +46,7 @@ pub fn read_request(body: &[u8]) -> Result<Request<'_>, Malformed> {
         ..Sampling::default()
     };
     request.max_output = fields.whole(&at, "max_tokens")?;
-    let stop_at = at.member("stop_sequences");
-    for (n, text) in fields.array(&at, "stop_sequences")?.into_iter().enumerate() {
-        request.stop.push(stop_at.element(n).string(text)?);
-    }
+    request.stop = fields.each(&at, "stop_sequences", |text, at| at.string(text))?;
     request.stream = fields.truth(&at, "stream")?.unwrap_or(false);
     let metadata_at = at.member("metadata");
     if let Some(mut metadata) = fields.object(&at, "metadata")? {
@@ -88,9 +78,7 @@ fn read_content<'a>(content: Option<Value<'a>>, at: &At<'_>) -> Result<Vec<Part<
     match content {
         None => Ok(Vec::new()),
         Some(Value::String(text)) => Ok(vec![Part::Text(Text::new(text))]),
-        Some(Value::Array(blocks)) => {
-            blocks.into_iter().enumerate().map(|(n, block)| read_block(block, &at.element(n))).collect()
-        }
+        Some(Value::Array(blocks)) => at.each(blocks, read_block),
         Some(_) => Err(at.must_be("a string or an array of blocks")),
     }
 }

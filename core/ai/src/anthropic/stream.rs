@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::answer::{read_stop, write_stop, write_usage};
 use crate::dialect::Dialect;
-use crate::form::read::At;
+use crate::form::read::{At, Fields};
 use crate::form::{Event, Feature, Losses, Malformed, Opening, Stop};
 use crate::json::{Object, Str, Value};
 use crate::usage::{Account, Usage};
@@ -130,12 +130,10 @@ impl StreamReader {
             "redacted_thinking" => Opening::Sealed(fields.must_string(at, "data")?),
             "tool_use" => {
                 // Nearly always an empty object, which is not a piece of the arguments that follow.
-                if let Some(Value::Object(input)) = fields.take("input")
-                    && !input.is_empty()
+                if let Some(input @ Value::Object(_)) = fields.take("input")
+                    && input != Object::default().into()
                 {
-                    let mut written = Vec::new();
-                    input.write(&mut written);
-                    text = Some(String::from_utf8_lossy(&written).into_owned().into());
+                    text = Some(input.to_json().into());
                 }
                 let id = Some(fields.must_string(at, "id")?);
                 Opening::ToolCall { id, name: fields.must_string(at, "name")?, is_free: false }
@@ -156,7 +154,7 @@ impl StreamReader {
     }
 }
 
-fn block_index(fields: &mut crate::form::read::Fields<'_>, at: &At<'_>) -> Result<usize, Malformed> {
+fn block_index(fields: &mut Fields<'_>, at: &At<'_>) -> Result<usize, Malformed> {
     let index = fields.whole(at, "index")?.and_then(|index| usize::try_from(index).ok());
     index.filter(|index| *index < BLOCKS_MAX).ok_or_else(|| at.member("index").must_be("a small number"))
 }

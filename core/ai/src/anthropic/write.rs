@@ -4,9 +4,10 @@
 //! turns, results come first in the turn after their calls, and no text is empty. The writer sees to that.
 
 use crate::dialect::Dialect;
+use crate::form::write::{alone, write_rest};
 use crate::form::{
     Arguments, CacheMark, Feature, Losses, Media, MediaKind, MediaSource, Output, Part, Request,
-    ResultContent, Role, Thinking, Tool, ToolCall, ToolChoice, ToolResult, Turn,
+    ResultContent, Role, Text, Thinking, Tool, ToolCall, ToolChoice, ToolResult, Turn,
 };
 use crate::json::{Object, Str, Value};
 
@@ -110,16 +111,6 @@ fn calls_without_thought(turns: &[Turn<'_>]) -> bool {
     })
 }
 
-/// Blocks as content: one plain text as a string.
-fn alone(mut blocks: Vec<Value<'_>>) -> Value<'_> {
-    match blocks.as_mut_slice() {
-        [Value::Object(only)] if only.len() == 2 && only.get("type").is_some_and(|kind| kind.is("text")) => {
-            only.take("text").unwrap_or(Value::Null)
-        }
-        _ => blocks.into(),
-    }
-}
-
 struct Writer<'l> {
     from: Dialect,
     losses: &'l mut Losses,
@@ -185,17 +176,7 @@ impl Writer<'_> {
     fn block<'r>(&mut self, part: &'r Part<'_>) -> Option<Value<'r>> {
         let mut block = match part {
             Part::Text(text) if text.text.is_empty() => return None,
-            Part::Text(text) => {
-                let mut block = text_object(text.text.clone());
-                self.losses.tell_if(text.signature.is_some(), Feature::ThinkingSignature);
-                match &text.citations {
-                    Some(citations) if self.from == Dialect::Anthropic => {
-                        block.push("citations", citations.clone())
-                    }
-                    citations => self.losses.tell_if(citations.is_some(), Feature::Citations),
-                }
-                block
-            }
+            Part::Text(text) => cited(text, self.from, self.losses),
             Part::Refusal(text) if text.is_empty() => return None,
             Part::Refusal(text) => text_object(text.clone()),
             Part::Media(media) => self.media(media)?,
@@ -313,11 +294,7 @@ impl Writer<'_> {
             }
             ResultContent::Value(Value::String(text)) if text.is_empty() => None,
             ResultContent::Value(Value::String(text)) => Some(text.clone().into()),
-            ResultContent::Value(value) => {
-                let mut text = Vec::new();
-                value.write(&mut text);
-                Some(String::from_utf8_lossy(&text).into_owned().into())
-            }
+            ResultContent::Value(value) => Some(value.to_json().into()),
         };
         if let Some(content) = content {
             block.push("content", content);
@@ -494,14 +471,19 @@ impl Writer<'_> {
             (None, _) => {}
         }
         self.losses.tell_if(request.metadata.is_some(), Feature::Metadata);
-        for (name, value) in request.rest.iter() {
-            if same {
-                body.push(name.clone(), value.clone());
-            } else {
-                self.losses.tell(Feature::Unknown);
-            }
-        }
+        write_rest(body, &request.rest, self.from, Dialect::Anthropic, self.losses);
     }
+}
+
+/// A block of text with its sources, which only this dialect can read.
+pub(super) fn cited<'r>(text: &'r Text<'_>, from: Dialect, losses: &mut Losses) -> Object<'r> {
+    let mut block = text_object(text.text.clone());
+    losses.tell_if(text.signature.is_some(), Feature::ThinkingSignature);
+    match &text.citations {
+        Some(citations) if from == Dialect::Anthropic => block.push("citations", citations.clone()),
+        citations => losses.tell_if(citations.is_some(), Feature::Citations),
+    }
+    block
 }
 
 fn text_object(text: Str<'_>) -> Object<'_> {

@@ -20,13 +20,6 @@ macro_rules! features {
                     $(Feature::$variant => $name,)*
                 }
             }
-
-            /// What it is.
-            pub fn about(self) -> &'static str {
-                match self {
-                    $(Feature::$variant => $about,)*
-                }
-            }
         }
     };
 }

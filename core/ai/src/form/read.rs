@@ -79,6 +79,15 @@ impl At<'_> {
         }
     }
 
+    /// What `read` makes of each element.
+    pub(crate) fn each<'a, T>(
+        &self,
+        values: Vec<Value<'a>>,
+        mut read: impl FnMut(Value<'a>, &At<'_>) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, Malformed> {
+        values.into_iter().enumerate().map(|(n, value)| read(value, &self.element(n))).collect()
+    }
+
     pub(crate) fn number<'a>(&self, value: Value<'a>) -> Result<Number<'a>, Malformed> {
         match value {
             Value::Number(number) => Ok(number),
@@ -155,6 +164,29 @@ impl<'a> Fields<'a> {
     /// The elements of a member that is an array; none if it is not there.
     pub(crate) fn array(&mut self, at: &At<'_>, name: &str) -> Result<Vec<Value<'a>>, Malformed> {
         self.take(name).map_or(Ok(Vec::new()), |value| at.member(name).array(value))
+    }
+
+    /// What `read` makes of each element of a member that is an array; nothing if it is not there.
+    pub(crate) fn each<T>(
+        &mut self,
+        at: &At<'_>,
+        name: &str,
+        read: impl FnMut(Value<'a>, &At<'_>) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, Malformed> {
+        let values = self.array(at, name)?;
+        at.member(name).each(values, read)
+    }
+
+    /// [`Fields::each`], of a member that must be there.
+    pub(crate) fn must_each<T>(
+        &mut self,
+        at: &At<'_>,
+        name: &str,
+        read: impl FnMut(Value<'a>, &At<'_>) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, Malformed> {
+        let values = self.must(at, name)?;
+        let at = at.member(name);
+        at.each(at.array(values)?, read)
     }
 
     /// What was not taken and says something.

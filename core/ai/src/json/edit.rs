@@ -17,11 +17,6 @@ impl Edits {
         self.bytes.clear();
     }
 
-    /// Whether the text stays as it is.
-    pub fn is_empty(&self) -> bool {
-        self.parts.is_empty()
-    }
-
     /// Puts `new` in the place of the bytes in `range`, which is empty to insert.
     ///
     /// # Panics

@@ -30,11 +30,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Where it stands, in bytes from the beginning.
-    pub fn offset(&self) -> usize {
-        self.at
-    }
-
     /// Passes white space; the byte that follows.
     pub fn peek(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();

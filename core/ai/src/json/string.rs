@@ -155,7 +155,7 @@ fn decode(raw: &str) -> String {
     text
 }
 
-/// The character of `uXXXX`, with its second half where it has one, and how many bytes that took.
+/// The character of an escape that begins with `u` and four digits, with its second half where it has one, and how many bytes that took.
 fn unicode(escape: &str) -> (char, usize) {
     let unit = |at: usize| escape.get(at..at + 4).and_then(|digits| u32::from_str_radix(digits, 16).ok());
     let Some(first) = unit(1) else { return ('\u{fffd}', 1) };

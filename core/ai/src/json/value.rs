@@ -92,6 +92,13 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// [`Value::write`], as a text.
+    pub fn to_json(&self) -> String {
+        let mut out = Vec::new();
+        self.write(&mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
     /// The same document, borrowing nothing.
     pub fn into_owned<'b>(self) -> Value<'b> {
         match self {
@@ -167,18 +174,6 @@ impl<'a> Value<'a> {
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {
         self.as_object().and_then(|object| object.get(name))
     }
-
-    /// What kind of value it is, in words for people.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Value::Null => "null",
-            Value::Bool(_) => "a boolean",
-            Value::Number(_) => "a number",
-            Value::String(_) => "a string",
-            Value::Array(_) => "an array",
-            Value::Object(_) => "an object",
-        }
-    }
 }
 
 impl<'a> From<&'a str> for Value<'a> {
@@ -253,14 +248,6 @@ impl<'a> Object<'a> {
     /// Puts a member at the end.
     pub fn push(&mut self, name: impl Into<Str<'a>>, value: impl Into<Value<'a>>) {
         self.members.push((name.into(), value.into()));
-    }
-
-    /// Gives the last member with this name another value, or puts one at the end.
-    pub fn set(&mut self, name: &'a str, value: impl Into<Value<'a>>) {
-        match self.get_mut(name) {
-            Some(place) => *place = value.into(),
-            None => self.push(name, value),
-        }
     }
 
     /// The members in order.
@@ -400,8 +387,8 @@ mod tests {
         assert!(value.get("b").is_none() && value.get("c").is_some_and(Value::is_null));
         let Value::Object(object) = &mut value else { panic!() };
         assert_eq!(object.repeated().map(Str::text).as_deref(), Some("a"));
-        object.set("a", 5);
-        object.set("d", "x\"y");
+        *object.get_mut("a").unwrap() = 5.into();
+        object.push("d", "x\"y");
         assert_eq!(object.take("c"), Some(Value::Null));
         let mut out = Vec::new();
         value.write(&mut out);

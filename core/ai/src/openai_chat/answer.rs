@@ -3,6 +3,7 @@
 use super::request::{read_calls, read_content, write_call};
 use crate::dialect::Dialect;
 use crate::form::read::{At, Fields};
+use crate::form::write::write_rest;
 use crate::form::{Answer, Choice, Feature, Losses, Malformed, Part, Stop, Text, Thought};
 use crate::json::{Object, Str, Value};
 use crate::usage::{Account, Usage};
@@ -17,12 +18,7 @@ pub fn read_answer(body: &[u8]) -> Result<Answer<'_>, Malformed> {
     let mut account = Account::default();
     account.take(Dialect::OpenAiChat, &document);
     let mut fields = at.object(document)?;
-    let choices = fields.must(&at, "choices")?;
-    let choices_at = at.member("choices");
-    let mut read = Vec::new();
-    for (n, choice) in choices_at.array(choices)?.into_iter().enumerate() {
-        read.push(read_choice(choice, &choices_at.element(n))?);
-    }
+    let choices = fields.must_each(&at, "choices", read_choice)?;
     fields.take("usage");
     fields.take("object");
     Ok(Answer {
@@ -30,7 +26,7 @@ pub fn read_answer(body: &[u8]) -> Result<Answer<'_>, Malformed> {
         id: fields.string(&at, "id")?.unwrap_or_default(),
         model: fields.string(&at, "model")?.unwrap_or_default(),
         created: fields.take("created").and_then(|created| created.as_u64()),
-        choices: read,
+        choices,
         usage: account.usage,
         service_tier: fields.string(&at, "service_tier")?,
         fingerprint: fields.string(&at, "system_fingerprint")?,
@@ -65,7 +61,7 @@ fn read_choice<'a>(choice: Value<'a>, at: &At<'_>) -> Result<Choice<'a>, Malform
 }
 
 /// Thoughts that compatible providers show, by either of their names.
-fn read_thought<'a>(message: &mut Fields<'a>, at: &At<'_>) -> Result<Option<Str<'a>>, Malformed> {
+pub(super) fn read_thought<'a>(message: &mut Fields<'a>, at: &At<'_>) -> Result<Option<Str<'a>>, Malformed> {
     let other = message.take("reasoning").and_then(|told| match told {
         Value::String(text) => Some(text),
         _ => None,
@@ -118,13 +114,7 @@ pub fn write_answer<'r>(answer: &'r Answer<'_>, model: &'r str, losses: &mut Los
             body.push(name, text.clone());
         }
     }
-    for (name, value) in answer.rest.iter() {
-        if answer.from == Dialect::OpenAiChat {
-            body.push(name.clone(), value.clone());
-        } else {
-            losses.tell(Feature::Unknown);
-        }
-    }
+    write_rest(&mut body, &answer.rest, answer.from, Dialect::OpenAiChat, losses);
     body
 }
 

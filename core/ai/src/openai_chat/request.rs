@@ -2,6 +2,7 @@
 
 use crate::dialect::Dialect;
 use crate::form::read::{At, Fields, read_cache_mark};
+use crate::form::write::{alone, write_rest};
 use crate::form::{
     Arguments, Feature, Function, Losses, Malformed, Media, MediaKind, MediaSource, Output, Part, Request,
     ResultContent, Role, Sampling, Text, Thinking, Thought, Tool, ToolCall, ToolChoice, ToolResult, Turn,
@@ -17,15 +18,8 @@ pub fn read_request(body: &[u8]) -> Result<Request<'_>, Malformed> {
     let mut fields = at.object(Value::parse(body)?)?;
     let mut request = Request::new(Dialect::OpenAiChat);
     request.model = fields.must_string(&at, "model")?;
-    let messages = fields.must(&at, "messages")?;
-    let messages_at = at.member("messages");
-    for (n, message) in messages_at.array(messages)?.into_iter().enumerate() {
-        request.turns.push(read_message(message, &messages_at.element(n))?);
-    }
-    let tools_at = at.member("tools");
-    for (n, tool) in fields.array(&at, "tools")?.into_iter().enumerate() {
-        request.tools.push(read_tool(tool, &tools_at.element(n))?);
-    }
+    request.turns = fields.must_each(&at, "messages", read_message)?;
+    request.tools = fields.each(&at, "tools", read_tool)?;
     if let Some(choice) = fields.take("tool_choice") {
         request.tool_choice = Some(read_tool_choice(choice, &at.member("tool_choice"))?);
     }
@@ -105,9 +99,7 @@ pub(super) fn read_content<'a>(content: Option<Value<'a>>, at: &At<'_>) -> Resul
     match content {
         None => Ok(Vec::new()),
         Some(Value::String(text)) => Ok(vec![Part::Text(Text::new(text))]),
-        Some(Value::Array(parts)) => {
-            parts.into_iter().enumerate().map(|(n, part)| read_part(part, &at.element(n))).collect()
-        }
+        Some(Value::Array(parts)) => at.each(parts, read_part),
         Some(_) => Err(at.must_be("a string or an array of parts")),
     }
 }
@@ -189,9 +181,7 @@ fn split_data_url(url: &str) -> Option<(&str, &str)> {
 
 /// The calls of a message.
 pub(super) fn read_calls<'a>(message: &mut Fields<'a>, at: &At<'_>) -> Result<Vec<Part<'a>>, Malformed> {
-    let calls_at = at.member("tool_calls");
-    let calls = message.array(at, "tool_calls")?.into_iter().enumerate();
-    calls.map(|(n, call)| read_call(call, &calls_at.element(n)).map(Part::ToolCall)).collect()
+    message.each(at, "tool_calls", |call, at| read_call(call, at).map(Part::ToolCall))
 }
 
 fn read_call<'a>(call: Value<'a>, at: &At<'_>) -> Result<ToolCall<'a>, Malformed> {
@@ -267,9 +257,7 @@ fn read_stop<'a>(stop: Option<Value<'a>>, at: &At<'_>) -> Result<Vec<Str<'a>>, M
     match stop {
         None => Ok(Vec::new()),
         Some(Value::String(text)) => Ok(vec![text]),
-        Some(Value::Array(texts)) => {
-            texts.into_iter().enumerate().map(|(n, text)| at.element(n).string(text)).collect()
-        }
+        Some(Value::Array(texts)) => at.each(texts, |text, at| at.string(text)),
         Some(_) => Err(at.must_be("a string or an array of strings")),
     }
 }
@@ -356,13 +344,7 @@ pub fn write_request<'r>(request: &'r Request<'_>, model: &'r str, losses: &mut 
     if let Some(metadata) = &request.metadata {
         body.push("metadata", metadata.clone());
     }
-    for (name, value) in request.rest.iter() {
-        if request.from == Dialect::OpenAiChat {
-            body.push(name.clone(), value.clone());
-        } else {
-            losses.tell(Feature::Unknown);
-        }
-    }
+    write_rest(&mut body, &request.rest, request.from, Dialect::OpenAiChat, losses);
     body
 }
 
@@ -394,15 +376,13 @@ fn write_messages<'r>(turns: &'r [Turn<'_>], losses: &mut Losses) -> Vec<Value<'
                 messages.push(write_result(result, &mut given_back, losses));
             }
         }
-        if others.is_empty() && turn.role == Role::Tool {
+        let after_result =
+            || messages.last().and_then(|last| last.get("role")).is_some_and(|role| role.is("tool"));
+        if others.is_empty() && (turn.role == Role::Tool || after_result()) {
             continue;
         }
-        if !(others.is_empty()
-            && messages.last().is_some_and(|last| last.get("role").is_some_and(|role| role.is("tool"))))
-        {
-            flush(&mut given_back, &mut messages);
-            messages.push(write_turn(turn, &others, losses));
-        }
+        flush(&mut given_back, &mut messages);
+        messages.push(write_turn(turn, &others, losses));
     }
     flush(&mut given_back, &mut messages);
     messages
@@ -446,15 +426,10 @@ fn write_turn<'r>(turn: &'r Turn<'_>, parts: &[&'r Part<'_>], losses: &mut Losse
             part => content.extend(write_part(part, losses)),
         }
     }
-    match content.as_mut_slice() {
-        [] if calls.is_empty() && refusal.is_none() => message.push("content", ""),
-        [] => message.push("content", Value::Null),
-        // One plain text is written as such, as every compatible provider takes it.
-        [Value::Object(only)] if only.len() == 2 && only.get("type").is_some_and(|kind| kind.is("text")) => {
-            let text = only.take("text").unwrap_or(Value::Null);
-            message.push("content", text);
-        }
-        _ => message.push("content", content),
+    match content.is_empty() {
+        true if calls.is_empty() && refusal.is_none() => message.push("content", ""),
+        true => message.push("content", Value::Null),
+        false => message.push("content", alone(content)),
     }
     if let Some(refusal) = refusal {
         message.push("refusal", refusal);
@@ -584,15 +559,11 @@ fn write_result<'r>(
     losses.tell_if(result.cache.is_some(), Feature::CacheMark);
     match &result.content {
         ResultContent::Value(Value::String(text)) => message.push("content", text.clone()),
-        ResultContent::Value(value) => {
-            let mut text = Vec::new();
-            value.write(&mut text);
-            message.push("content", String::from_utf8_lossy(&text).into_owned());
-        }
+        ResultContent::Value(value) => message.push("content", value.to_json()),
         ResultContent::Parts(parts) => {
             let (texts, media): (Vec<_>, Vec<_>) =
                 parts.iter().partition(|part| !matches!(part, Part::Media(_)));
-            let mut texts: Vec<Value<'r>> =
+            let texts: Vec<Value<'r>> =
                 texts.into_iter().filter_map(|part| write_part(part, losses)).collect();
             let media: Vec<Value<'r>> =
                 media.into_iter().filter_map(|part| write_part(part, losses)).collect();
@@ -603,13 +574,9 @@ fn write_result<'r>(
                 given_back.push(note.into());
                 given_back.extend(media);
             }
-            match texts.as_mut_slice() {
-                [] => message.push("content", ""),
-                [Value::Object(only)] if only.get("type").is_some_and(|kind| kind.is("text")) => {
-                    let text = only.take("text").unwrap_or(Value::Null);
-                    message.push("content", text);
-                }
-                _ => message.push("content", texts),
+            match texts.is_empty() {
+                true => message.push("content", ""),
+                false => message.push("content", alone(texts)),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Streams: chunks of the dialect to events of the form, and back.
 
-use super::answer::{read_stop, write_stop, write_usage};
+use super::answer::{read_stop, read_thought, write_stop, write_usage};
 use crate::dialect::Dialect;
 use crate::form::read::At;
 use crate::form::{Event, Feature, Losses, Malformed, Opening, Stop};
@@ -105,10 +105,7 @@ impl StreamReader {
                 created: fields.take("created").and_then(|created| created.as_u64()),
             });
         }
-        let choices_at = at.member("choices");
-        for (n, choice) in fields.array(&at, "choices")?.into_iter().enumerate() {
-            self.read_choice(choice, &choices_at.element(n), events)?;
-        }
+        fields.each(&at, "choices", |choice, at| self.read_choice(choice, at, events))?;
         if self.account.usage != had_usage {
             events.extend(self.account.usage.map(Event::Usage));
         }
@@ -132,13 +129,9 @@ impl StreamReader {
         let choice = &mut self.choices[place];
         let delta_at = at.member("delta");
         if let Some(mut delta) = fields.object(at, "delta")? {
-            let thought = delta.string(&delta_at, "reasoning_content")?;
-            let other = delta.take("reasoning").and_then(|told| match told {
-                Value::String(text) => Some(text),
-                _ => None,
-            });
+            let thought = read_thought(&mut delta, &delta_at)?;
             let said = [
-                (Said::Thought, thought.or(other)),
+                (Said::Thought, thought),
                 (Said::Text, delta.string(&delta_at, "content")?),
                 (Said::Refusal, delta.string(&delta_at, "refusal")?),
             ];

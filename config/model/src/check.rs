@@ -1,6 +1,7 @@
 //! Rules across resources: names, references, what must and must not stand together, files that must be there.
 //! Reports everything; changes nothing. May know the grammar; must not know the gate's snapshot.
 
+mod ai;
 mod callers;
 mod limits;
 mod listeners;
@@ -18,6 +19,7 @@ use crate::problem::{Problems, quote};
 use crate::read::text::FilePath;
 use crate::suggest;
 
+pub use ai::{MODEL_TARGETS_MAX, PROVIDER_KEYS_MAX};
 pub use limits::LIMITS_PER_OWNER_MAX;
 pub(crate) use limits::limit_name;
 
@@ -32,6 +34,7 @@ pub(crate) struct Declared {
     pub(crate) plans: Vec<String>,
     pub(crate) issuers: Vec<String>,
     pub(crate) upstreams: Vec<String>,
+    pub(crate) providers: Vec<String>,
     pub(crate) services: Vec<String>,
 }
 
@@ -57,6 +60,7 @@ impl Check<'_> {
         self.all_limits();
         self.upstreams();
         self.services();
+        self.ai();
     }
 
     fn add(&mut self, pos: Pos, message: impl Into<String>, hint: impl Into<String>) {

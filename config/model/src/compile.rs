@@ -1,16 +1,20 @@
 //! From a checked configuration to the gate's plain data: ids given, inheritance resolved, keys hashed. May
 //! know the grammar and the gate's [`Spec`]; must not read files or the environment.
 
+mod ai;
 mod callers;
 mod limits;
 mod locate;
 mod services;
 mod upstreams;
 
+pub use ai::PROVIDER_CONNECT;
+pub(crate) use ai::provider_values;
 pub use callers::{hash_secret, show_hash};
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_gate::Snapshot;
@@ -58,6 +62,12 @@ pub enum Kind {
     Route,
     /// A limit.
     Limit,
+    /// A provider of models.
+    Provider,
+    /// A key of a provider.
+    ProviderKey,
+    /// A name of a model.
+    Model,
 }
 
 impl Kind {
@@ -78,6 +88,9 @@ impl Kind {
             Kind::Version => "version",
             Kind::Route => "route",
             Kind::Limit => "limit",
+            Kind::Provider => "provider",
+            Kind::ProviderKey => "provider_key",
+            Kind::Model => "model",
         }
     }
 }
@@ -268,11 +281,20 @@ impl Compiler<'_> {
             tenants: self.tenants(),
             teams: self.teams(),
             plans: self.plans(),
-            upstreams: file.upstreams.value.iter().map(|upstream| self.upstream(upstream)).collect(),
+            upstreams: self.upstreams(),
             services: file.services.value.iter().map(|service| self.service(service)).collect(),
-            routes: self.routes(),
+            routes: self.routes().into_iter().chain(self.ai_routes()).collect(),
+            ai: Arc::new(self.ai()),
             callers: spec::CallerSet::default(),
         }
+    }
+
+    fn upstreams(&mut self) -> Vec<spec::Upstream> {
+        let file = &self.configuration.file;
+        let mut upstreams: Vec<_> =
+            file.upstreams.value.iter().map(|upstream| self.upstream(upstream)).collect();
+        upstreams.extend(self.provider_upstreams());
+        upstreams
     }
 
     fn listener(&mut self, listener: &At<Listener>) -> spec::Listener {

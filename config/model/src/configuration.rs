@@ -83,6 +83,7 @@ fn finish(
             plans: load::declared(&root, "plans"),
             issuers: load::declared(&root, "issuers"),
             upstreams: load::declared(&root, "upstreams"),
+            providers: load::declared(&root, "providers"),
             services: load::declared(&root, "services"),
         };
         let mut check = Check {

@@ -1,6 +1,7 @@
 //! The grammar: every mapping of the file as a type. May know forms of values; must not know how resources
 //! refer to each other (that is `check`) nor what they become (that is `compile`).
 
+pub mod ai;
 pub mod limit;
 pub mod listener;
 pub mod people;
@@ -14,6 +15,7 @@ use crate::place::At;
 use crate::read::object::{choice, object};
 use crate::read::text::FilePath;
 use crate::read::units::{Size, Span, Workers};
+use ai::{Model, Provider};
 use listener::Listener;
 use people::{App, Issuer, Plan, Team, Tenant};
 use service::Service;
@@ -51,12 +53,15 @@ object! {
         default apps: Vec<At<App>> = "[]",
         /// Where requests are sent.
         default upstreams: Vec<At<Upstream>> = "[]",
+        /// Accounts at providers of models.
+        default providers: Vec<At<Provider>> = "[]",
+        /// Names of models that callers may write. `provider/model` always works; a bare name of the catalogue works
+        /// where its maker's own provider is configured.
+        default models: Vec<At<Model>> = "[]",
         /// What is served.
         default services: Vec<At<Service>> = "[]",
     }
     later {
-        "providers": "the AI half comes later: remove it, or use a build that has it",
-        "models": "the AI half comes later: remove it, or use a build that has it",
         "prompts": "the AI half comes later: remove it, or use a build that has it",
         "secrets": "there is no secret store yet: use ${ENV} or files",
         "users": "people sign in to the console, which comes later",

@@ -4,6 +4,7 @@
 use penstock_gate::cidr::Cidr;
 
 use crate::grammar::File;
+use crate::grammar::ai::AiService;
 use crate::grammar::people::{Team, Tenant};
 use crate::grammar::policy::{Auth, Authorize, Body, Cors, HeaderEdits, Ip, TimeoutsOverride};
 use crate::grammar::service::{Route, Service, Version};
@@ -46,6 +47,22 @@ macro_rules! own {
     )* };
 }
 own!(Tenant "tenant", Service "service", Version "version", Route "route");
+
+impl AiService {
+    fn own(&self) -> Own<'_> {
+        Own {
+            level: "ai",
+            place: self.place,
+            auth: self.auth.as_ref(),
+            authorize: self.authorize.as_ref(),
+            ip: self.ip.as_ref(),
+            cors: self.cors.as_ref(),
+            timeouts: None,
+            body: Some(&self.body),
+            headers: None,
+        }
+    }
+}
 
 /// A value in force and the level that wrote it.
 #[derive(Clone, Copy)]
@@ -128,6 +145,39 @@ impl<'a> Standing<'a> {
     }
 }
 
+/// An AI service with everything above it.
+#[derive(Clone, Copy)]
+pub(crate) struct AiStanding<'a> {
+    pub(crate) service: &'a Service,
+    pub(crate) ai: &'a AiService,
+    tenant: Option<&'a Tenant>,
+}
+
+impl<'a> AiStanding<'a> {
+    pub(crate) fn in_force(&self) -> InForce<'a> {
+        let tenant = self.tenant.map(Tenant::own);
+        // Bodies and edits of other services mean other bodies: those of an AI service stand at it.
+        let levels: Vec<Own<'a>> =
+            [Some(self.ai.own()), Some(self.service.own()), tenant].into_iter().flatten().collect();
+        in_force(&levels)
+    }
+}
+
+/// Every AI service.
+pub(crate) fn ai_services(file: &File) -> impl Iterator<Item = AiStanding<'_>> {
+    file.services.value.iter().filter_map(|service| {
+        let service = &service.value;
+        let ai = &service.ai.as_ref()?.value;
+        Some(AiStanding { service, ai, tenant: tenant_over(file, service) })
+    })
+}
+
+/// The tenant that a service belongs to, where it is written.
+fn tenant_over<'a>(file: &'a File, service: &Service) -> Option<&'a Tenant> {
+    let owner = tenant_of(file, &service.team);
+    file.tenants.value.iter().map(|tenant| &tenant.value).find(|tenant| &*tenant.name.0 == owner)
+}
+
 /// The name of the tenant that a team belongs to. The team `default` belongs to the tenant `default` unless a
 /// file says otherwise.
 pub(crate) fn tenant_of<'a>(file: &'a File, team: &str) -> &'a str {
@@ -142,9 +192,7 @@ fn find_team<'a>(file: &'a File, name: &str) -> Option<&'a Team> {
 pub(crate) fn routes(file: &File) -> Vec<Standing<'_>> {
     let mut all = Vec::new();
     for service in file.services.value.iter().map(|service| &service.value) {
-        let owner = tenant_of(file, &service.team);
-        let tenant =
-            file.tenants.value.iter().map(|tenant| &tenant.value).find(|tenant| &*tenant.name.0 == owner);
+        let tenant = tenant_over(file, service);
         let direct = service.routes.value.iter().map(|route| (None, &route.value));
         let versioned = service.versions.value.iter().flat_map(|version| {
             version.routes.value.iter().map(move |route| (Some(&version.value), &route.value))

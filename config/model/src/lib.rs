@@ -26,8 +26,10 @@ mod schema;
 mod starter;
 mod suggest;
 
-pub use check::{LIMITS_PER_OWNER_MAX, SIDE_FILE_BYTES_MAX};
-pub use compile::{Compiled, CountedIds, HashKeys, Ids, Kind, Process, Ready, hash_secret, show_hash};
+pub use check::{LIMITS_PER_OWNER_MAX, MODEL_TARGETS_MAX, PROVIDER_KEYS_MAX, SIDE_FILE_BYTES_MAX};
+pub use compile::{
+    Compiled, CountedIds, HashKeys, Ids, Kind, PROVIDER_CONNECT, Process, Ready, hash_secret, show_hash,
+};
 pub use configuration::{Configuration, check, check_text};
 pub use document::{ALIAS_NODES_MAX, DEPTH_MAX, FILE_BYTES_MAX, MAPPING_KEYS_MAX, NODES_MAX};
 pub use environment::{EXPANDED_BYTES_MAX, Lookup};

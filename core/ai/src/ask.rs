@@ -43,6 +43,8 @@ struct Noted<T> {
 pub struct Ask<'a> {
     dialect: Dialect,
     model: Option<Noted<Str<'a>>>,
+    /// What goes if the member `model` goes.
+    model_member: Range<usize>,
     stream: Option<bool>,
     max_output: Vec<(&'static str, Noted<Option<u64>>)>,
     answers: Option<u64>,
@@ -83,6 +85,7 @@ impl<'a> Ask<'a> {
         let mut ask = Self {
             dialect,
             model: None,
+            model_member: 0..0,
             stream: None,
             max_output: Vec::new(),
             answers: None,
@@ -117,6 +120,7 @@ impl<'a> Ask<'a> {
                 _ => return Err(AskError::Kind { name: "model", expected: "the name of a model" }),
             };
             self.model = Some(Noted { value, at: member.value.clone() });
+            self.model_member = member.whole.clone();
         } else if self.names_model() && known("stream") {
             seen.once("stream")?;
             self.stream = truth("stream", text)?;
@@ -182,6 +186,25 @@ impl<'a> Ask<'a> {
             write_escaped(&mut text, model);
             edits.replace(noted.at.clone(), &text);
         }
+    }
+
+    /// Takes the model out, for an API that has it in the path.
+    pub fn drop_model(&self, edits: &mut Edits) {
+        if self.model.is_some() {
+            edits.replace(self.model_member.clone(), b"");
+        }
+    }
+
+    /// Puts a member before all others: its name, and its value as JSON. For a document that has others.
+    pub fn add(&self, name: &str, value: &str, edits: &mut Edits) {
+        let mut member = Vec::with_capacity(name.len() + value.len() + 4);
+        write_escaped(&mut member, name);
+        member.push(b':');
+        member.extend_from_slice(value.as_bytes());
+        if !self.is_empty {
+            member.push(b',');
+        }
+        edits.replace(self.inside..self.inside, &member);
     }
 
     /// Whether the provider has to be asked for the usage of a stream, which the caller did not do: what it then tells is

@@ -33,6 +33,19 @@ impl Dialect {
         Dialect::Mistral,
     ];
 
+    /// Its number in call records; stable, never reused.
+    pub const fn id(self) -> u8 {
+        match self {
+            Dialect::OpenAiChat => 1,
+            Dialect::OpenAiResponses => 2,
+            Dialect::Anthropic => 3,
+            Dialect::Gemini => 4,
+            Dialect::Bedrock => 5,
+            Dialect::Cohere => 6,
+            Dialect::Mistral => 7,
+        }
+    }
+
     /// Its name in configurations, records and documents.
     pub fn name(self) -> &'static str {
         match self {

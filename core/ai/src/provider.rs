@@ -12,6 +12,7 @@ mod tests;
 mod url;
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 pub use failure::{ErrorClass, Errors, Failure, MESSAGE_BYTES_MAX, Shape};
 pub use rate_limit::{Headroom, RESET_MS_MAX, RateLimit, ResetForm, Window};
@@ -460,6 +461,17 @@ impl Providers {
     /// As [`Providers::read`].
     pub fn bundled() -> Result<Self, Faults> {
         Self::read(BUNDLED)
+    }
+
+    /// The table that is shipped with the program, read once.
+    ///
+    /// # Panics
+    /// Never: a test reads it.
+    pub fn shared() -> &'static Self {
+        static SHARED: LazyLock<Providers> = LazyLock::new(|| {
+            Providers::bundled().unwrap_or_else(|faults| panic!("the bundled table of providers: {faults}"))
+        });
+        &SHARED
     }
 
     /// A kind by its name.

@@ -17,9 +17,12 @@ use crate::fold_hash::FoldMap;
 use crate::identity::{AuthRule, IssuerKeys};
 use crate::limits::{BindError, BoundLimit, Register, bind};
 use crate::router::{FieldName, FieldSource, Found, Probe, Router};
-use crate::spec::{Body, Id, IpRules, Limit, Listener, RequestIdPolicy, Timeouts, Uid, Upstream};
+use crate::spec::{
+    Ai, AiRoute, Body, Id, IpRules, Limit, Listener, RequestIdPolicy, Timeouts, Uid, Upstream,
+};
 use crate::value::ValueTemplate;
 use penstock_http::{FieldSet, PathPolicy};
+use std::sync::Arc;
 
 /// One configuration, compiled.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub struct Snapshot {
     /// What at least one route lets pass in a path.
     pub(crate) path_policy: PathPolicy,
     pub(crate) plans: FoldMap<Id, PlanRule>,
+    /// Providers and models of AI services.
+    pub ai: Arc<Ai>,
     /// Owners of limits, with what is written there.
     pub(crate) limit_owners: Vec<(Uid, Vec<Limit>)>,
 }
@@ -68,6 +73,15 @@ pub(crate) struct PlanRule {
     pub(crate) limits: Vec<BoundLimit>,
 }
 
+/// Where a route sends requests, compiled.
+#[derive(Debug)]
+pub enum Backend {
+    /// Index of an upstream in [`Snapshot::upstreams`].
+    Upstream(u32),
+    /// The models of an AI service.
+    Ai(AiRoute),
+}
+
 /// What a route does, compiled.
 #[derive(Debug)]
 pub struct RouteRule {
@@ -85,8 +99,8 @@ pub struct RouteRule {
     pub service: Id,
     /// Dictionary id of its version.
     pub version: Id,
-    /// Index of its upstream in [`Snapshot::upstreams`].
-    pub upstream: u32,
+    /// Where its requests go.
+    pub to: Backend,
     /// Patience, the upstream's with what the route says otherwise.
     pub timeouts: Timeouts,
     /// Bounds of the request body.

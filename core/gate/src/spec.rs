@@ -5,12 +5,17 @@
 //! Everything is *effective*: what a route inherits from version, service and tenant is already in it.
 //! This module holds data only: no parsing beyond what its types need, no behaviour.
 
+mod ai;
 mod callers;
 mod limit;
 mod listener;
 mod route;
 mod upstream;
 
+pub use ai::{
+    Ai, AiRoute, AiService, Endpoint, Model, ModelPrices, ModelTarget, ModelTimeouts, OnLoss, OnUnknownPrice,
+    Provider, ProviderKey, ProviderSecret, To,
+};
 pub use callers::{
     ApiKeyHash, ApiKeyLookup, App, CallerSet, Credential, CredentialKind, HASH_KEYS_MAX, HashKey, MtlsMatch,
     Status, Subscription,
@@ -37,6 +42,7 @@ pub use upstream::{
 pub use penstock_http::PathPolicy;
 
 use crate::cidr::Cidr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An id of the ring dictionary: names a resource within one data directory and is never reused.
@@ -92,6 +98,8 @@ pub struct Spec {
     /// Apps, credentials and subscriptions that are known when the process starts. They do not become part
     /// of the snapshot: each worker keeps them in a table that is fed by deltas afterwards.
     pub callers: CallerSet,
+    /// Providers and models of AI services.
+    pub ai: Arc<Ai>,
 }
 
 /// When an `x-request-id` that comes in is kept; otherwise one is made.

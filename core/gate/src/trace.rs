@@ -110,7 +110,7 @@ impl RequestId {
     }
 
     /// Appends the line `x-request-id: ID CRLF`.
-    pub(crate) fn write_line(&self, out: &mut Vec<u8>) {
+    pub fn write_line(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"x-request-id: ");
         out.extend_from_slice(self.as_bytes());
         out.extend_from_slice(b"\r\n");

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use penstock_http::{Code, Method, RequestHead, Version};
 use penstock_ring::{Amend, AmendReason, CallRecord, CallStrings, Protocol};
 
+use crate::ai::account::AiTold;
 use crate::client::Client;
 use crate::sys;
 use crate::worker::Worker;
@@ -43,6 +44,8 @@ pub struct Call {
     pub head_ns: u64,
     /// When the answer was complete but for its last send, monotonic ns; 0 before that.
     pub settled_ns: u64,
+    /// What it tells of models, if it was an AI call.
+    pub ai: Option<Box<AiTold>>,
     /// Bytes of the send that completes the answer.
     pub last_send: u64,
     /// The sequence under which the record was published; none if the ring was full.
@@ -64,6 +67,7 @@ impl Call {
         self.last_send = 0;
         self.settled_ns = 0;
         self.content_out = 0;
+        self.ai = None;
         let counters = &self.counters;
         counters.bytes_in.set(head.head_len as u64);
         counters.content_in.set(0);
@@ -101,7 +105,10 @@ impl Call {
         self.record.upstream_bytes_out = self.counters.upstream_out.get();
         self.record.bytes_out = bytes_out;
         self.record.duration_us = micros(now_ns.saturating_sub(self.began_ns));
-        self.published = worker.record(&mut self.record, strings);
+        self.published = match &self.ai {
+            None => worker.record(&mut self.record, strings, None),
+            Some(told) => worker.record(&mut self.record, &told.strings(strings), Some(&told.block)),
+        };
         self.told = true;
         self.open = false;
     }

@@ -111,7 +111,7 @@ impl Downlink<'_> {
     }
 
     /// Reads until the final head is complete; relays interim ones.
-    async fn read_head(&mut self) -> Result<Buf, Failed> {
+    pub(crate) async fn read_head(&mut self) -> Result<Buf, Failed> {
         let limits = HeadLimits::default();
         let asked = Asked { method: self.shape.method, upgrade: None };
         let mut interim = 0;
@@ -308,6 +308,14 @@ impl Downlink<'_> {
         Ok(step.relay(false))
     }
 
+    /// The content at the front of these bytes, without its framing.
+    pub(crate) fn content(&mut self, input: &[u8]) -> Result<Relay, Failed> {
+        match self.body.step(input) {
+            Ok(step) => Ok(step.relay(false)),
+            Err(_) => Err(Failed { heard: true, ..failed(Code::UpstreamBadResponse) }),
+        }
+    }
+
     /// Sends what stands in `out`, if anything is left there, and then the first `n` bytes of `buf`. Publishes the
     /// record first if that completes the answer.
     async fn pass(
@@ -375,7 +383,8 @@ impl Downlink<'_> {
         self.call.record.upstream_bytes_in > (SMALL - HEADROOM) as u64
     }
 
-    fn publish(&mut self, now_ns: u64) {
+    /// Publishes the record: what follows is the send that completes the answer.
+    pub(crate) fn publish(&mut self, now_ns: u64) {
         self.call.settled_ns = now_ns;
         let bytes_out = self.call.record.bytes_out;
         self.call.publish(self.worker, &self.strings, now_ns, bytes_out);
@@ -388,7 +397,7 @@ impl Downlink<'_> {
         self.write_timer.arm(until_ns, Action::Shutdown(Side::Both));
     }
 
-    async fn write_client(&mut self, out: Buf, now_ns: u64) -> Result<(), Failed> {
+    pub(crate) async fn write_client(&mut self, out: Buf, now_ns: u64) -> Result<(), Failed> {
         self.arm_write(now_ns);
         let (result, out) = self.writer.write_all(out).await;
         self.write_timer.disarm();
@@ -405,7 +414,7 @@ impl Downlink<'_> {
     }
 
     /// The next bytes of the body; `None` where the connection's end is the body's.
-    async fn read_body(&mut self, mut buf: Buf) -> Result<Option<Buf>, Failed> {
+    pub(crate) async fn read_body(&mut self, mut buf: Buf) -> Result<Option<Buf>, Failed> {
         if buf.capacity() != LARGE {
             self.worker.bufs.put(buf);
             buf = self.worker.bufs.large();

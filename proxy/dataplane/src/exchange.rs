@@ -7,13 +7,15 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use penstock_ai::dialect::Dialect;
 use penstock_balance::Outcome;
 use penstock_gate::spec::{self, RetryOn};
-use penstock_gate::{CallPlan, Forward, Request, RouteRule, Verdict};
+use penstock_gate::{Backend, CallPlan, Forward, Request, RouteRule, Verdict};
 use penstock_http::body::BodyReader;
 use penstock_http::{Code, Refusal, RequestHead, ResponseHead, Upgrade};
 use penstock_limits::BytesMoved;
 
+use crate::ai::Serving;
 use crate::answer;
 use crate::buf::{Buf, SMALL};
 use crate::call::{Call, micros32};
@@ -23,7 +25,7 @@ use crate::downlink::{CONTINUE, Done, Downlink, Failed};
 use crate::record;
 use crate::shape::{self, ResponseShape};
 use crate::sys::{self, Side};
-use crate::uplink::{BodyRules, FirstPiece, Stop, Uplink, floor_ns};
+use crate::uplink::{BodyRules, FirstPiece, Stop, Taking, Uplink, floor_ns};
 use crate::upstream::pool::Connection;
 use crate::upstream::{Patience, Target, Tries, Upstream};
 use crate::worker::Worker;
@@ -57,10 +59,12 @@ pub struct Scratch {
     pub call: Box<Call>,
     /// A place to write heads in.
     pub out: Vec<u8>,
-    response: Box<ResponseHead>,
-    request_body: BodyReader,
-    response_body: BodyReader,
-    first: FirstPiece,
+    /// The dialect of an AI route: answers of our own are in its words.
+    pub dialect: Option<Dialect>,
+    pub(crate) response: Box<ResponseHead>,
+    pub(crate) request_body: BodyReader,
+    pub(crate) response_body: BodyReader,
+    pub(crate) first: FirstPiece,
 }
 
 /// A scratch set on loan. Given back when dropped, with the permits that the call still holds and with a record of
@@ -139,6 +143,7 @@ async fn refuse(
 ) -> After {
     client.requests += 1;
     scratch.head.reset();
+    scratch.dialect = None;
     let Scratch { head, plan, call, .. } = scratch;
     call.begin(worker, client, head, sys::monotonic_ns());
     call.counters.bytes_in.set(client.pending.len() as u64);
@@ -173,6 +178,7 @@ pub async fn serve(worker: &Rc<Worker>, client: &mut Client, scratch: &mut Scrat
     };
     let decided_ns = sys::monotonic_ns();
     record::decided(&mut call.record, plan, decided_ns.saturating_sub(began.mono_ns));
+    scratch.dialect = None;
     let after = match verdict {
         Verdict::Forward(_) if head.upgrade == Some(Upgrade::WebSocket) => {
             let code = Code::WebsocketNotSupported;
@@ -180,11 +186,21 @@ pub async fn serve(worker: &Rc<Worker>, client: &mut Client, scratch: &mut Scrat
         }
         Verdict::Forward(forward) => match current.snapshot.route(forward.route) {
             Some(route) => {
-                let upstream = &current.upstreams[route.upstream as usize];
                 record::routed(&mut call.record, route);
-                Attempting { worker, route, upstream, request: &request }
-                    .run(client, scratch, forward, decided_ns)
-                    .await
+                match &route.to {
+                    Backend::Upstream(at) => {
+                        let upstream = &current.upstreams[*at as usize];
+                        Attempting { worker, route, upstream, request: &request }
+                            .run(client, scratch, forward, decided_ns)
+                            .await
+                    }
+                    Backend::Ai(ai) => {
+                        scratch.dialect = Some(ai.endpoint.dialect());
+                        let serving = Serving { worker, current: &current, route, ai, request: &request };
+                        // Boxed, as it is large: the tasks of other connections stay small.
+                        Box::pin(serving.run(client, scratch, forward)).await
+                    }
+                }
             }
             None => {
                 answer::problem(worker, client, scratch, &request, Code::InternalError, None, false).await
@@ -193,6 +209,9 @@ pub async fn serve(worker: &Rc<Worker>, client: &mut Client, scratch: &mut Scrat
         Verdict::Answer(answer) => {
             if let Some(route) = answer.route.and_then(|route| current.snapshot.route(route)) {
                 record::routed(&mut call.record, route);
+                if let Backend::Ai(ai) = &route.to {
+                    scratch.dialect = Some(ai.endpoint.dialect());
+                }
             }
             answer::refusal(worker, client, scratch, &request, answer).await
         }
@@ -217,12 +236,93 @@ fn split_head(worker: &Worker, client: &mut Client, head_len: usize) -> Buf {
     request
 }
 
+/// Reads the body whole, without its framing, into [`Scratch::first`]; a signed one must be what was signed.
+///
+/// # Errors
+/// The code of the answer to give.
+pub(crate) async fn hold_body(
+    worker: &Worker,
+    route: &RouteRule,
+    client: &mut Client,
+    scratch: &mut Scratch,
+    forward: Forward,
+    bytes_max: u64,
+) -> Result<(), Code> {
+    scratch.request_body.begin_request(scratch.head.framing);
+    let came = client.pending.len();
+    let Scratch { first, request_body, call, .. } = &mut *scratch;
+    let taking = Taking { digested: forward.body_digest.is_some(), framed: false };
+    let taken = first.take(&mut client.pending, request_body, Some(bytes_max), taking);
+    let counters = &call.counters;
+    counters.bytes_in.set(counters.bytes_in.get() + (came - client.pending.len()) as u64);
+    counters.content_in.set(first.content);
+    taken?;
+    rest_of_body(worker, route, client, scratch, Some(bytes_max)).await?;
+    match forward.body_digest {
+        Some(expected) if !scratch.first.is_digest(expected) => Err(Code::InvalidCredential),
+        _ => Ok(()),
+    }
+}
+
+/// Reads what of the body has not come yet behind what has.
+async fn rest_of_body(
+    worker: &Worker,
+    route: &RouteRule,
+    client: &mut Client,
+    scratch: &mut Scratch,
+    bytes_max: Option<u64>,
+) -> Result<(), Code> {
+    let total_until_ns = total_until_ns(route, scratch);
+    let Scratch { head, first, request_body, call, .. } = scratch;
+    let began_ns = sys::monotonic_ns();
+    if !request_body.is_done() && std::mem::take(&mut head.expect_continue) {
+        // Nothing goes upstream before the body is here, so nobody else could ask for it.
+        let mut out = worker.bufs.small();
+        out.push(CONTINUE);
+        let until_ns = began_ns + client.peer.listener.timeouts.write.as_nanos() as u64;
+        client.stream.write_timer.arm(until_ns, Action::Shutdown(Side::Both));
+        let (result, out) = client.stream.writer.write_all(out).await;
+        client.stream.write_timer.disarm();
+        worker.bufs.put(out);
+        result.map_err(|_| Code::ClientGone)?;
+    }
+    while !request_body.is_done() {
+        let idle_ns = sys::monotonic_ns() + route.timeouts.idle.as_nanos() as u64;
+        let floor_ns = floor_ns(route.body.rate_min, began_ns, first.content);
+        let until_ns = idle_ns.min(floor_ns).min(total_until_ns);
+        client.stream.read_timer.arm(until_ns, Action::Shutdown(Side::Read));
+        let (result, buf) = client.stream.reader.read(|| worker.bufs.large()).await;
+        match result {
+            Ok(1..) => {}
+            _ if !client.stream.read_timer.fired() => return Err(Code::ClientGone),
+            _ if until_ns == total_until_ns => return Err(Code::TotalTimeout),
+            _ if until_ns == floor_ns => return Err(Code::BodyTooSlow),
+            _ => return Err(Code::BodyTimeout),
+        }
+        client.stream.read_timer.disarm();
+        client.pending = buf;
+        let came = client.pending.len();
+        let taken = first.more(&mut client.pending, request_body, bytes_max);
+        let counters = &call.counters;
+        counters.bytes_in.set(counters.bytes_in.get() + (came - client.pending.len()) as u64);
+        counters.content_in.set(first.content);
+        taken?;
+    }
+    Ok(())
+}
+
+/// When the call as a whole has taken too long, monotonic ns; [`u64::MAX`]: never.
+fn total_until_ns(route: &RouteRule, scratch: &Scratch) -> u64 {
+    let total = route.timeouts.total;
+    total.map_or(u64::MAX, |total| scratch.call.head_ns + total.as_nanos() as u64)
+}
+
 /// A call that goes upstream, and what does not change from one try to the next.
-struct Attempting<'a> {
-    worker: &'a Rc<Worker>,
-    route: &'a RouteRule,
-    upstream: &'a Rc<Upstream>,
-    request: &'a Buf,
+pub(crate) struct Attempting<'a> {
+    pub(crate) worker: &'a Rc<Worker>,
+    pub(crate) route: &'a RouteRule,
+    pub(crate) upstream: &'a Rc<Upstream>,
+    pub(crate) request: &'a Buf,
 }
 
 /// How a try ended.
@@ -247,7 +347,8 @@ impl Attempting<'_> {
         let bytes_max = self.route.body.max.or(signed.then_some(SIGNED_BODY_BYTES_MAX));
         let came = client.pending.len();
         let Scratch { first, request_body, call, .. } = &mut *scratch;
-        let taken = first.take(&mut client.pending, request_body, bytes_max, signed);
+        let taking = Taking { digested: signed, framed: true };
+        let taken = first.take(&mut client.pending, request_body, bytes_max, taking);
         let counters = &call.counters;
         counters.bytes_in.set(counters.bytes_in.get() + (came - client.pending.len()) as u64);
         counters.content_in.set(first.content);
@@ -282,49 +383,8 @@ impl Attempting<'_> {
         bytes_max: Option<u64>,
     ) -> Result<(), Code> {
         let Some(expected) = forward.body_digest else { return Ok(()) };
-        let total_until_ns = self.total_until_ns(scratch);
-        let Scratch { head, first, request_body, call, .. } = scratch;
-        let began_ns = sys::monotonic_ns();
-        if !request_body.is_done() && std::mem::take(&mut head.expect_continue) {
-            // Nothing goes upstream before the body is here, so nobody else could ask for it.
-            let mut out = self.worker.bufs.small();
-            out.push(CONTINUE);
-            let until_ns = began_ns + client.peer.listener.timeouts.write.as_nanos() as u64;
-            client.stream.write_timer.arm(until_ns, Action::Shutdown(Side::Both));
-            let (result, out) = client.stream.writer.write_all(out).await;
-            client.stream.write_timer.disarm();
-            self.worker.bufs.put(out);
-            result.map_err(|_| Code::ClientGone)?;
-        }
-        while !request_body.is_done() {
-            let idle_ns = sys::monotonic_ns() + self.route.timeouts.idle.as_nanos() as u64;
-            let floor_ns = floor_ns(self.route.body.rate_min, began_ns, first.content);
-            let until_ns = idle_ns.min(floor_ns).min(total_until_ns);
-            client.stream.read_timer.arm(until_ns, Action::Shutdown(Side::Read));
-            let (result, buf) = client.stream.reader.read(|| self.worker.bufs.large()).await;
-            match result {
-                Ok(1..) => {}
-                _ if !client.stream.read_timer.fired() => return Err(Code::ClientGone),
-                _ if until_ns == total_until_ns => return Err(Code::TotalTimeout),
-                _ if until_ns == floor_ns => return Err(Code::BodyTooSlow),
-                _ => return Err(Code::BodyTimeout),
-            }
-            client.stream.read_timer.disarm();
-            client.pending = buf;
-            let came = client.pending.len();
-            let taken = first.more(&mut client.pending, request_body, bytes_max);
-            let counters = &call.counters;
-            counters.bytes_in.set(counters.bytes_in.get() + (came - client.pending.len()) as u64);
-            counters.content_in.set(first.content);
-            taken?;
-        }
-        if first.is_digest(expected) { Ok(()) } else { Err(Code::InvalidCredential) }
-    }
-
-    /// When the call as a whole has taken too long, monotonic ns; [`u64::MAX`]: never.
-    fn total_until_ns(&self, scratch: &Scratch) -> u64 {
-        let total = self.route.timeouts.total;
-        total.map_or(u64::MAX, |total| scratch.call.head_ns + total.as_nanos() as u64)
+        rest_of_body(self.worker, self.route, client, scratch, bytes_max).await?;
+        if scratch.first.is_digest(expected) { Ok(()) } else { Err(Code::InvalidCredential) }
     }
 
     /// Tries targets until one answers, within the bounds of the upstream's retries.
@@ -341,7 +401,7 @@ impl Attempting<'_> {
         let spec = self.upstream.spec();
         let mut tries = Tries::begin(self.upstream);
         let replayable = scratch.request_body.is_done();
-        let total_until_ns = self.total_until_ns(scratch);
+        let total_until_ns = total_until_ns(self.route, scratch);
         let mut left = spec.retries.max;
         // One that died in the pool says that others may have; the next try does not ask them.
         let mut pooled = true;
@@ -403,7 +463,7 @@ impl Attempting<'_> {
     }
 
     /// A pooled connection, if it may be one, or a new one (`true`).
-    async fn connect(
+    pub(crate) async fn connect(
         &self,
         scratch: &mut Scratch,
         spec: &penstock_gate::spec::Upstream,
@@ -452,7 +512,7 @@ impl Attempting<'_> {
         let (worker, timeouts, target) = (self.worker, &self.route.timeouts, attempt.target);
         connection.requests += 1;
         scratch.call.counters.answering.set(false);
-        let Scratch { head, plan, response, call, request_body, response_body, first, out } = scratch;
+        let Scratch { head, plan, response, call, request_body, response_body, first, out, .. } = scratch;
         shape::write_request(out, head, self.request.bytes(), plan, self.route, self.upstream, target);
         let first_byte_ns = attempt.now_ns.saturating_add(timeouts.first_byte.as_nanos() as u64);
         let stream = &mut connection.stream;

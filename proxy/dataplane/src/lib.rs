@@ -2,6 +2,7 @@
 //! business rule of its own.
 #![deny(unsafe_code)]
 
+pub mod ai;
 pub mod answer;
 pub mod buf;
 pub mod call;

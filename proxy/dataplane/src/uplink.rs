@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use penstock_http::Code;
-use penstock_http::body::{BodyReader, Kind, Relay, Then};
+use penstock_http::body::{BodyReader, Kind, Then};
 
 use crate::buf::{Buf, BufPool};
 use crate::call::Counters;
@@ -56,10 +56,20 @@ pub struct FirstPiece {
     /// Bytes of content among them.
     pub content: u64,
     digest: Option<Sha256>,
+    bare: bool,
+}
+
+/// How a body is taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Taking {
+    /// The SHA-256 of its content is wanted.
+    pub digested: bool,
+    /// With its framing as it came, to be sent on so; else its content alone.
+    pub framed: bool,
 }
 
 impl FirstPiece {
-    /// Takes it from the pending bytes; `signed` if the content's SHA-256 is wanted.
+    /// Takes it from the pending bytes.
     ///
     /// # Errors
     /// The code of the answer to give: the body is malformed or too large.
@@ -68,11 +78,12 @@ impl FirstPiece {
         pending: &mut Buf,
         body: &mut BodyReader,
         bytes_max: Option<u64>,
-        signed: bool,
+        taking: Taking,
     ) -> Result<(), Code> {
         self.bytes.clear();
         self.content = 0;
-        self.digest = signed.then(Sha256::new);
+        self.digest = taking.digested.then(Sha256::new);
+        self.bare = !taking.framed;
         self.more(pending, body, bytes_max)
     }
 
@@ -96,8 +107,14 @@ impl FirstPiece {
         loop {
             let input = pending.bytes();
             let relay = match &mut self.digest {
-                None => body.relay(input).map_err(|refusal| refusal.code)?,
-                Some(digest) => digested(body, input, digest)?,
+                None if !self.bare => body.relay(input).map_err(|refusal| refusal.code)?,
+                digest => {
+                    let step = body.step(input).map_err(|refusal| refusal.code)?;
+                    if let (Some(digest), Kind::Data) = (digest, step.kind) {
+                        digest.update(&input[..step.len]);
+                    }
+                    step.relay(!self.bare)
+                }
             };
             self.content += relay.content as u64;
             if is_too_large(body, self.content, bytes_max) {
@@ -108,7 +125,7 @@ impl FirstPiece {
             match relay.then {
                 Then::Again => {}
                 Then::Trailers => {
-                    if let Some(trailers) = body.trailers() {
+                    if let Some(trailers) = body.trailers().filter(|_| !self.bare) {
                         trailers.write(&mut self.bytes);
                     }
                 }
@@ -121,15 +138,6 @@ impl FirstPiece {
     pub fn is_digest(&mut self, expected: [u8; 32]) -> bool {
         self.digest.take().is_some_and(|digest| digest.finish() == expected)
     }
-}
-
-/// One step of a body whose content is digested on its way.
-fn digested(body: &mut BodyReader, input: &[u8], digest: &mut Sha256) -> Result<Relay, Code> {
-    let step = body.step(input).map_err(|refusal| refusal.code)?;
-    if step.kind == Kind::Data {
-        digest.update(&input[..step.len]);
-    }
-    Ok(step.relay(true))
 }
 
 /// A SHA-256 under way.

@@ -23,8 +23,9 @@ use penstock_gate::spec::{Address, Id, Listener, Uid};
 use penstock_gate::{Gate, Snapshot};
 use penstock_http::HttpDate;
 use penstock_limits::Now;
-use penstock_ring::{Amend, CallRecord, CallStrings, RingWriter};
+use penstock_ring::{AiCall, Amend, CallRecord, CallStrings, RingWriter};
 
+use crate::ai::directory::Directory;
 use crate::buf::{Buf, BufPool};
 use crate::client::{self, Client, Peer, Secured};
 use crate::deadline::{Action, Wheel};
@@ -144,6 +145,8 @@ pub struct Served {
     pub callers: Arc<CallerEntries>,
     /// Certificates and roots.
     pub tls: Arc<TlsSets>,
+    /// Providers, models and prices.
+    pub ai: Arc<Directory>,
 }
 
 /// The configuration in force with what this worker keeps for its upstreams.
@@ -152,6 +155,8 @@ pub struct Current {
     pub snapshot: Arc<Snapshot>,
     /// This worker's side of the snapshot's upstreams, in the same order.
     pub upstreams: Vec<Rc<Upstream>>,
+    /// Providers, models and prices.
+    pub ai: Arc<Directory>,
     listeners: Vec<Id>,
 }
 
@@ -259,6 +264,7 @@ impl Worker {
             current: RefCell::new(Rc::new(Current {
                 snapshot: start.served.snapshot.clone(),
                 upstreams: Vec::new(),
+                ai: start.served.ai.clone(),
                 listeners: Vec::new(),
             })),
             upstreams: RefCell::new(HashMap::new()),
@@ -437,7 +443,8 @@ impl Worker {
         drop(gate);
         let served_on = |address: &Address| snapshot.listeners().any(|listener| listener.address == *address);
         self.listening.borrow_mut().retain(|(_, entrance)| served_on(&entrance.listener.address));
-        *self.current.borrow_mut() = Rc::new(Current { snapshot, upstreams, listeners });
+        *self.current.borrow_mut() =
+            Rc::new(Current { snapshot, upstreams, ai: served.ai.clone(), listeners });
         *self.served.borrow_mut() = served;
     }
 
@@ -476,8 +483,18 @@ impl Worker {
     }
 
     /// Publishes a record and returns its sequence; `None` when there is no ring or it is full.
-    pub fn record(&self, record: &mut CallRecord, strings: &CallStrings<'_>) -> Option<u64> {
-        self.ring.borrow_mut().as_mut()?.append(record, strings).ok()
+    pub fn record(
+        &self,
+        record: &mut CallRecord,
+        strings: &CallStrings<'_>,
+        ai: Option<&AiCall>,
+    ) -> Option<u64> {
+        let mut ring = self.ring.borrow_mut();
+        let ring = ring.as_mut()?;
+        match ai {
+            None => ring.append(record, strings).ok(),
+            Some(ai) => ring.append_ai(record, strings, ai).ok(),
+        }
     }
 
     /// Publishes what became of a call after its record.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use penstock_ai::catalogue::{Catalogue, ReadError};
+use penstock_dataplane::ai::directory::{Directory, DirectoryError};
 use penstock_dataplane::driver::Driver;
 use penstock_dataplane::supervise::{Dataplane, SuperviseError};
 use penstock_dataplane::sys;
@@ -32,6 +34,12 @@ pub(crate) enum ChangeError {
     /// A limit cannot be counted.
     #[error(transparent)]
     Limit(#[from] BindError),
+    /// The catalogue of models cannot be read.
+    #[error("the catalogue of models: {0}")]
+    Catalogue(#[from] ReadError),
+    /// Providers and models do not hold together.
+    #[error(transparent)]
+    Ai(#[from] DirectoryError),
     /// The workers.
     #[error(transparent)]
     Workers(#[from] SuperviseError),
@@ -45,6 +53,8 @@ pub(crate) struct Compiler {
     pub keys: Vec<HashKey>,
     /// Counters of limits.
     pub counters: Arc<Counters>,
+    /// The catalogue of models in force, once one was needed.
+    pub catalogue: Option<Arc<Catalogue>>,
 }
 
 /// A configuration that is ready to be handed to workers.
@@ -81,8 +91,21 @@ impl Compiler {
         };
         snapshot.bind_limits(now_unix_s, &mut register)?;
         let callers = CallerEntries::new(ready.callers, now_unix_s, &mut register)?;
-        let served = Served { snapshot: Arc::new(snapshot), callers: Arc::new(callers), tls: Arc::new(tls) };
+        let catalogue = if snapshot.ai.providers.is_empty() { None } else { Some(self.catalogue()?) };
+        let ai = Arc::new(Directory::new(&snapshot, catalogue)?);
+        let served =
+            Served { snapshot: Arc::new(snapshot), callers: Arc::new(callers), tls: Arc::new(tls), ai };
         Ok(Prepared { served, process: ready.process, limits })
+    }
+
+    /// The catalogue of models, read when it is first needed.
+    fn catalogue(&mut self) -> Result<Arc<Catalogue>, ReadError> {
+        if let Some(known) = &self.catalogue {
+            return Ok(known.clone());
+        }
+        let read = Arc::new(Catalogue::bundled()?);
+        self.catalogue = Some(read.clone());
+        Ok(read)
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use penstock_ai::dialect::Dialect;
 use penstock_gate::spec::HashKey;
 use penstock_http::Code;
 use penstock_model::{Configuration, CountedIds, HashKeys, Ids, Kind, Problem, Ready};
@@ -33,15 +34,16 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Ids of `dictionary`; the gateway's own codes are entered with their own ids.
+    /// Ids of `dictionary`; the gateway's own codes and the dialects are entered with their own ids.
     ///
     /// # Errors
     /// When the dictionary cannot be written.
     pub(crate) fn new(dictionary: Option<DictionaryWriter>) -> Result<Self, DictionaryError> {
         let mut names = Self { dictionary, counted: CountedIds::default() };
         if let Some(dictionary) = &mut names.dictionary {
-            let codes: Vec<Wanted<'_>> = Code::ALL.iter().map(wanted_code).collect();
-            dictionary.assign(&codes)?;
+            let dialects = Dialect::ALL.iter().map(wanted_dialect);
+            let given: Vec<Wanted<'_>> = Code::ALL.iter().map(wanted_code).chain(dialects).collect();
+            dictionary.assign(&given)?;
         }
         Ok(names)
     }
@@ -81,6 +83,11 @@ fn wanted_code(code: &Code) -> Wanted<'static> {
     Wanted { kind: EntryKind::Code, uid: code.as_str(), name: code.as_str(), id: Some(u32::from(code.id())) }
 }
 
+fn wanted_dialect(dialect: &Dialect) -> Wanted<'static> {
+    let id = Some(u32::from(dialect.id()));
+    Wanted { kind: EntryKind::Dialect, uid: dialect.name(), name: dialect.name(), id }
+}
+
 /// The kind of entry that a kind of resource has; none if no record names it.
 fn entry_of(kind: Kind) -> Option<EntryKind> {
     Some(match kind {
@@ -95,6 +102,9 @@ fn entry_of(kind: Kind) -> Option<EntryKind> {
         Kind::Version => EntryKind::Version,
         Kind::Route => EntryKind::Route,
         Kind::Limit => EntryKind::Limit,
+        Kind::Provider => EntryKind::Provider,
+        Kind::ProviderKey => EntryKind::Key,
+        Kind::Model => EntryKind::Model,
         Kind::Issuer | Kind::Plan | Kind::Subscription => return None,
     })
 }

@@ -140,7 +140,7 @@ fn start(args: &RunArgs, orders: &Sender<Order>) -> Result<Running, StartError> 
     };
     let counters = Counters::open(data_dir.path(), run, keys::limit_key(data_dir.path())?)?;
     let hash_keys = keys::hash_keys(data_dir.path())?;
-    let mut compiler = Compiler { names, keys: hash_keys, counters: counters.clone() };
+    let mut compiler = Compiler { names, keys: hash_keys, counters: counters.clone(), catalogue: None };
     let revision = 1;
     let prepared = compiler.prepare(&configuration, revision, None)?;
     for listener in prepared.served.snapshot.listeners() {

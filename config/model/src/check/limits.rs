@@ -58,6 +58,9 @@ impl Check<'_> {
         }
         for item in &file.services.value {
             self.limits(&item.limits);
+            if let Some(ai) = &item.ai {
+                self.limits(&ai.limits);
+            }
             for version in &item.versions.value {
                 self.limits(&version.limits);
                 for route in &version.routes.value {

@@ -129,9 +129,10 @@ impl Check<'_> {
             return;
         }
         match (service.versions.value.is_empty(), service.routes.value.is_empty()) {
+            (true, true) if service.ai.is_some() => {}
             (true, true) => {
                 let message = format!("service {} has no routes", quote(&service.name.value.0));
-                self.add(service.name.pos, message, "add routes:, or versions: with routes:");
+                self.add(service.name.pos, message, "add routes:, versions: with routes:, or ai:");
             }
             (false, false) => self.add(
                 service.routes.pos,
@@ -234,7 +235,7 @@ impl Check<'_> {
         );
     }
 
-    fn written(&mut self, auth: Option<&At<Auth>>, cors: Option<&At<Cors>>) {
+    pub(super) fn written(&mut self, auth: Option<&At<Auth>>, cors: Option<&At<Cors>>) {
         if let Some(At { value: Auth::Any(ways) | Auth::All(ways), .. }) = auth {
             for way in ways {
                 self.way(way);

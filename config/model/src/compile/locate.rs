@@ -100,7 +100,9 @@ fn values(configuration: &Configuration, kind: Kind, owner: Pos) -> Vec<Effectiv
                 version.value.explain("", version.pos, &mut lines);
             }
         }
-        Kind::Subscription | Kind::Target | Kind::Limit => {}
+        Kind::Provider => explain(&file.providers.value, |item| item.name.pos == owner, &mut lines),
+        Kind::Model => explain(&file.models.value, |item| item.name.pos == owner, &mut lines),
+        Kind::Subscription | Kind::Target | Kind::Limit | Kind::ProviderKey => {}
     }
     lines
 }

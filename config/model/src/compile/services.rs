@@ -11,7 +11,7 @@ use crate::read::Pairs;
 use crate::read::text::{HeaderName, Template};
 
 /// Name of the one version of a service that lists its routes directly.
-const UNNAMED: &str = "";
+pub(super) const UNNAMED: &str = "";
 
 impl Compiler<'_> {
     pub(super) fn service(&mut self, service: &At<Service>) -> spec::Service {
@@ -28,7 +28,9 @@ impl Compiler<'_> {
         }
         if versions.is_empty() {
             let (id, uid) = self.name(Kind::Version, &[tenant, name, UNNAMED], UNNAMED, service.name.pos);
-            versions.push(spec::Version { id, uid, ..spec::Version::default() });
+            // The limits of an AI service are those of its one version, which has nothing else.
+            let limits = service.ai.as_ref().map(|ai| self.limits(uid, &ai.limits)).unwrap_or_default();
+            versions.push(spec::Version { id, uid, limits, ..spec::Version::default() });
         }
         spec::Service {
             id,
@@ -68,32 +70,16 @@ impl Compiler<'_> {
             version: self.refer(Kind::Version, &[tenant, service_name, version], version),
             matches: matches(&route.r#match.value),
             path_policy: path_policy(route),
-            upstream: self.refer(Kind::Upstream, &[upstream], upstream),
+            to: spec::To::Upstream(self.refer(Kind::Upstream, &[upstream], upstream)),
             rewrite: route.rewrite.as_ref().map(|rewrite| rewrite.path.value.0.clone()),
             headers: spec::RouteHeaders {
                 request: edits.map(|edits| header_edits(&edits.request.value)).unwrap_or_default(),
                 response: edits.map(|edits| header_edits(&edits.response.value)).unwrap_or_default(),
             },
-            body: in_force.body.as_ref().map_or_else(spec::Body::default, |body| spec::Body {
-                max: body.at.max.value.0,
-                rate_min: body.at.min_rate.value.0,
-            }),
+            body: body(&in_force),
             auth: self.auth(&in_force),
-            authorize: in_force
-                .authorize
-                .as_ref()
-                .map(|authorize| spec::Authorize {
-                    scopes: authorize.at.scopes.value.iter().map(|scope| scope.value.0.clone()).collect(),
-                    subscription: match authorize.at.subscription.value {
-                        SubscriptionRule::None => spec::SubscriptionRule::None,
-                        SubscriptionRule::Required => spec::SubscriptionRule::Required,
-                    },
-                })
-                .unwrap_or_default(),
-            ip: spec::IpRules {
-                allow: in_force.ip_allow.iter().map(|cidr| cidr.value).collect(),
-                deny: in_force.ip_deny.iter().map(|cidr| cidr.value).collect(),
-            },
+            authorize: authorize(&in_force),
+            ip: ip(&in_force),
             cors: in_force.cors.as_ref().map(|cors| cross_origin(&cors.at.value)),
             limits: self.limits(uid, &route.limits),
             timeouts: in_force
@@ -116,7 +102,7 @@ impl Compiler<'_> {
     }
 
     /// Checking has made sure that there is a rule; without one nobody would be let in.
-    fn auth(&mut self, in_force: &InForce<'_>) -> spec::Auth {
+    pub(super) fn auth(&mut self, in_force: &InForce<'_>) -> spec::Auth {
         match in_force.auth.as_ref().map(|auth| &auth.at.value) {
             Some(Auth::None) => spec::Auth::None,
             Some(Auth::Any(ways)) => spec::Auth::Any(ways.iter().map(|way| self.way(&way.value)).collect()),
@@ -159,6 +145,31 @@ impl Compiler<'_> {
             Way::Hmac => spec::AuthMethod::Hmac,
             Way::Mtls => spec::AuthMethod::Mtls,
         }
+    }
+}
+
+pub(super) fn body(in_force: &InForce<'_>) -> spec::Body {
+    in_force.body.as_ref().map_or_else(spec::Body::default, |body| spec::Body {
+        max: body.at.max.value.0,
+        rate_min: body.at.min_rate.value.0,
+    })
+}
+
+pub(super) fn authorize(in_force: &InForce<'_>) -> spec::Authorize {
+    let Some(authorize) = &in_force.authorize else { return spec::Authorize::default() };
+    spec::Authorize {
+        scopes: authorize.at.scopes.value.iter().map(|scope| scope.value.0.clone()).collect(),
+        subscription: match authorize.at.subscription.value {
+            SubscriptionRule::None => spec::SubscriptionRule::None,
+            SubscriptionRule::Required => spec::SubscriptionRule::Required,
+        },
+    }
+}
+
+pub(super) fn ip(in_force: &InForce<'_>) -> spec::IpRules {
+    spec::IpRules {
+        allow: in_force.ip_allow.iter().map(|cidr| cidr.value).collect(),
+        deny: in_force.ip_deny.iter().map(|cidr| cidr.value).collect(),
     }
 }
 
@@ -235,7 +246,7 @@ fn header_edits(edits: &Edits) -> spec::HeaderEdits {
     }
 }
 
-fn cross_origin(cors: &Cors) -> spec::Cors {
+pub(super) fn cross_origin(cors: &Cors) -> spec::Cors {
     spec::Cors {
         origins: cors.origins.value.iter().map(|origin| origin.value.0.clone()).collect(),
         methods: cors.methods.value.iter().map(|method| method.value.0.clone()).collect(),

@@ -87,7 +87,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn upstream_tls(&self, tls: &UpstreamTls) -> spec::UpstreamTls {
+    pub(super) fn upstream_tls(&self, tls: &UpstreamTls) -> spec::UpstreamTls {
         spec::UpstreamTls {
             sni: tls.sni.as_ref().map(|sni| sni.value.0.clone()),
             ca: tls.ca.as_ref().map(|ca| self.pem(ca)),

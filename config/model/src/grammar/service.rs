@@ -1,5 +1,6 @@
 //! Services, their versions and routes.
 
+use super::ai::AiService;
 use super::limit::Limit;
 use super::policy::{Auth, Authorize, Body, Cors, HeaderEdits, Ip, TimeoutsOverride};
 use crate::place::At;
@@ -37,11 +38,12 @@ object! {
         optional body: Body = "inherited",
         /// Edits of headers.
         optional headers: HeaderEdits = "inherited",
+        /// The dialects of language models, served under a prefix.
+        optional ai: AiService = "no models",
         /// Limits over all requests to the service.
         default limits: Vec<At<Limit>> = "[]",
     }
     later {
-        "ai": "the AI half comes later: remove it, or use a build that has it",
         "visibility": "the portal comes later",
         "approval": "subscriptions in the file are approved; others come later",
         "tags": "the portal comes later",
@@ -164,7 +166,7 @@ object! {
         default limits: Vec<At<Limit>> = "[]",
     }
     later {
-        "ai": "the AI half comes later: remove it, or use a build that has it",
+        "ai": "`ai` stands on a service",
         "mfa": "step-up comes later",
         "cache": "the response cache comes later",
         "validate": "validation against OpenAPI comes later",

@@ -451,8 +451,15 @@ impl Price {
         }
     }
 
-    /// Gives every rate, in a fixed order, as bytes.
-    pub(super) fn bytes(&self, mut take: impl FnMut(&[u8])) {
+    /// Its id (FNV-1a): `key` says what it is a price of.
+    pub fn id(&self, key: &[u8]) -> PriceId {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        let mut take = |bytes: &[u8]| {
+            for byte in bytes {
+                hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        };
+        take(key);
         for sheet in &self.sheets {
             take(&[sheet.service as u8]);
             take(&sheet.above.to_le_bytes());
@@ -464,6 +471,7 @@ impl Price {
                 }
             }
         }
+        PriceId(hash)
     }
 }
 

@@ -319,23 +319,17 @@ fn period(written: &PriceLine<'_>) -> Result<Period, PeriodError> {
         .on_weekdays(written.weekdays.iter().copied(), written.weekdays_offset_min)
 }
 
-/// FNV-1a over what the price is for, when it begins, at which hours, and how much it is. Not over its end, which becomes
-/// known later.
+/// Over what the price is for, when it begins, at which hours, and how much it is. Not over its end, which becomes known
+/// later.
 fn id(line: &Line<'_>, written: &PriceLine<'_>, price: &Price) -> PriceId {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut take = |bytes: &[u8]| {
-        for byte in bytes {
-            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    };
     let from = written.valid_from.as_deref().unwrap_or_default();
     let named = [&*line.provider, &line.region, &line.model, from];
+    let mut key = Vec::with_capacity(128);
     for text in named.into_iter().chain(written.hours.iter().map(|hours| &**hours)) {
-        take(text.as_bytes());
-        take(&[0]);
+        key.extend_from_slice(text.as_bytes());
+        key.push(0);
     }
-    take(&written.weekdays);
-    take(&written.weekdays_offset_min.to_le_bytes());
-    price.bytes(take);
-    PriceId(hash)
+    key.extend_from_slice(&written.weekdays);
+    key.extend_from_slice(&written.weekdays_offset_min.to_le_bytes());
+    price.id(&key)
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::error::Problem;
 use crate::spec::{
     AppRule, Auth, AuthMethod, Authorize, Body, Id, IpRules, Match, PathPolicy, Route, RouteHeaders, Service,
-    TimeoutsOverride, Uid, ValueMatch, ValueTest, Version,
+    TimeoutsOverride, To, Uid, ValueMatch, ValueTest, Version,
 };
 use proptest::prelude::*;
 use std::cmp::Ordering;
@@ -32,7 +32,7 @@ pub(crate) fn route(id: u32, matches: Match) -> Route {
         version: Id(2),
         matches,
         path_policy: PathPolicy::default(),
-        upstream: Id(3),
+        to: To::Upstream(Id(3)),
         rewrite: None,
         headers: RouteHeaders::default(),
         body: Body::default(),

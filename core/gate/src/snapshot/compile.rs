@@ -58,6 +58,7 @@ pub fn compile(spec: Spec) -> Result<Snapshot, Vec<SpecError>> {
         routes,
         router,
         plans,
+        ai: spec.ai,
         limit_owners: owners.list,
     })
 }

@@ -1,19 +1,20 @@
 //! Compiles one route.
 
 use super::compile::Owners;
-use super::{BalanceBy, Drops, RouteRule};
+use super::{Backend, BalanceBy, Drops, RouteRule};
 use crate::cors::{self, CorsRule};
 use crate::error::{Place, Problem, SpecError};
 use crate::identity::{AuthRule, KeyPlaceRule, MethodRule, hmac};
 use crate::router::{FieldName, PathTemplate, Segment};
 use crate::spec::{
-    AppRule, Auth, AuthMethod, Balance, HashBy, HeaderEdits, Id, KeyPlace, Route, Service, Spec,
-    SubscriptionRule, Team, Tenant, Timeouts, Version,
+    AiRoute, AppRule, Auth, AuthMethod, Balance, HashBy, HeaderEdits, Id, KeyPlace, ModelTimeouts, Route,
+    Service, Spec, SubscriptionRule, Team, Tenant, Timeouts, To, Upstream, Version,
 };
 use crate::value::ValueTemplate;
 use penstock_http::{FieldId, FieldSet};
 use penstock_limits::APPLIED_MAX;
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// Limits of tenant, team, service, version and route together; the rest of what the node pool decides on at once
 /// is left for app, credential and plan.
@@ -24,6 +25,14 @@ const UNTOUCHABLE: FieldSet = FieldSet::HOP_BY_HOP.union(FieldSet::FRAMING).with
 
 /// Fields that the gateway writes itself on the way up.
 const OWN: FieldSet = FieldSet::FORWARDING.with(FieldId::XRequestId).with(FieldId::Traceparent);
+
+/// Patience of routes of AI services: longer than any model's own, which is the one that counts.
+const AI_TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_secs(10),
+    first_byte: ModelTimeouts::FIRST_TOKEN,
+    idle: ModelTimeouts::IDLE,
+    total: None,
+};
 
 type Values = Vec<(Box<[u8]>, ValueTemplate)>;
 
@@ -43,7 +52,13 @@ struct Surroundings<'s> {
     team: &'s Team,
     service: &'s Service,
     version: &'s Version,
-    upstream: usize,
+    to: Destination<'s>,
+}
+
+/// What a route's requests go to.
+enum Destination<'s> {
+    Upstream(u32, &'s Upstream),
+    Ai(&'s AiRoute),
 }
 
 impl<'s> Context<'s> {
@@ -65,7 +80,7 @@ impl<'s> Context<'s> {
     /// The compiled route; `None` when an error was told without which nothing can be built.
     pub(super) fn route(
         &mut self,
-        route: &Route,
+        route: &'s Route,
         template: Option<&PathTemplate>,
         errors: &mut Vec<SpecError>,
     ) -> Option<RouteRule> {
@@ -124,7 +139,12 @@ impl<'s> Context<'s> {
             }
         }
         let (challenge, challenge_invalid) = challenges(&auth, &at.service.name);
-        let upstream = &self.spec.upstreams[at.upstream];
+        let (to, timeouts, balance_by) = match at.to {
+            Destination::Upstream(index, upstream) => {
+                (Backend::Upstream(index), upstream.timeouts, balance_by(&upstream.balance))
+            }
+            Destination::Ai(ai) => (Backend::Ai(ai.clone()), AI_TIMEOUTS, None),
+        };
         let limit_owners = self.limit_owners(route, &at, errors);
         Some(RouteRule {
             id: route.id,
@@ -134,12 +154,12 @@ impl<'s> Context<'s> {
             team: at.team.id,
             service: at.service.id,
             version: at.version.id,
-            upstream: at.upstream as u32,
+            to,
             timeouts: Timeouts {
-                connect: route.timeouts.connect.unwrap_or(upstream.timeouts.connect),
-                first_byte: route.timeouts.first_byte.unwrap_or(upstream.timeouts.first_byte),
-                idle: route.timeouts.idle.unwrap_or(upstream.timeouts.idle),
-                total: route.timeouts.total.or(upstream.timeouts.total),
+                connect: route.timeouts.connect.unwrap_or(timeouts.connect),
+                first_byte: route.timeouts.first_byte.unwrap_or(timeouts.first_byte),
+                idle: route.timeouts.idle.unwrap_or(timeouts.idle),
+                total: route.timeouts.total.or(timeouts.total),
             },
             body: route.body,
             request_drops,
@@ -160,7 +180,7 @@ impl<'s> Context<'s> {
             subscription_required: route.authorize.subscription == SubscriptionRule::Required,
             ip: route.ip.clone(),
             cors,
-            balance_by: balance_by(&upstream.balance),
+            balance_by,
             ratelimit_headers: route.ratelimit_headers,
             expose_revision: route.expose_revision,
             limit_owners,
@@ -168,15 +188,24 @@ impl<'s> Context<'s> {
         })
     }
 
-    fn find(&self, route: &Route, errors: &mut Vec<SpecError>) -> Option<Surroundings<'s>> {
+    fn find(&self, route: &'s Route, errors: &mut Vec<SpecError>) -> Option<Surroundings<'s>> {
         let place = Place::Route(route.id);
         let mut missing = |what: &'static str, id: Id| {
             errors.push(SpecError::new(place, what, Problem::Missing { what, id }));
         };
-        let upstream = self.upstreams.get(&route.upstream).copied();
-        if upstream.is_none() {
-            missing("upstream", route.upstream);
-        }
+        let to = match &route.to {
+            To::Ai(ai) => Some(Destination::Ai(ai)),
+            To::Upstream(id) => {
+                let found = self
+                    .upstreams
+                    .get(id)
+                    .map(|&at| Destination::Upstream(at as u32, &self.spec.upstreams[at]));
+                if found.is_none() {
+                    missing("upstream", *id);
+                }
+                found
+            }
+        };
         let Some(service) = self.services.get(&route.service).copied() else {
             missing("service", route.service);
             return None;
@@ -193,7 +222,7 @@ impl<'s> Context<'s> {
         if team.is_none() {
             missing("team", service.team);
         }
-        Some(Surroundings { tenant: tenant?, team: team?, service, version: version?, upstream: upstream? })
+        Some(Surroundings { tenant: tenant?, team: team?, service, version: version?, to: to? })
     }
 
     fn limit_owners(

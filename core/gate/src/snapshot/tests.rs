@@ -23,7 +23,7 @@ pub(crate) fn open_route(id: u32, path: &str) -> Route {
         version: Id(6),
         matches: Match { path: path.to_owned(), ..Match::default() },
         path_policy: PathPolicy::default(),
-        upstream: Id(4),
+        to: To::Upstream(Id(4)),
         rewrite: None,
         headers: RouteHeaders::default(),
         body: Body::default(),
@@ -154,7 +154,7 @@ fn everything_wrong_is_told_at_once_with_its_place() {
         ("match.path", |route| route.matches.path = "/a%2Fb".into()),
         ("match.hosts[0]", |route| route.matches.hosts = vec!["a b".into()]),
         ("match.methods[0]", |route| route.matches.methods = vec!["get".into()]),
-        ("upstream", |route| route.upstream = Id(99)),
+        ("upstream", |route| route.to = To::Upstream(Id(99))),
         ("service", |route| route.service = Id(99)),
         ("version", |route| route.version = Id(99)),
         ("rewrite.path", |route| route.rewrite = Some("/a/{nothing}".into())),
@@ -206,7 +206,7 @@ fn everything_wrong_is_told_at_once_with_its_place() {
     }
     // Several at once, in the order of places.
     let mut one = open_route(50, "a");
-    one.upstream = Id(99);
+    one.to = To::Upstream(Id(99));
     let other = Route { rewrite: Some("x".into()), ..open_route(51, "/b") };
     let expected = [(at, "match.path"), (at, "upstream"), (Place::Route(Id(51)), "rewrite.path")];
     assert_eq!(told(spec(vec![one, other])), expected.map(|(place, field)| (place, field.to_owned())));

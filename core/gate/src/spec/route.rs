@@ -1,6 +1,6 @@
 //! Services, versions and routes as data.
 
-use super::{Id, Limit, TimeoutsOverride, Uid};
+use super::{Id, Limit, TimeoutsOverride, To, Uid};
 use crate::cidr::Cidr;
 use std::time::Duration;
 
@@ -112,7 +112,7 @@ pub struct Route {
     /// Which odd path bytes are let through.
     pub path_policy: penstock_http::PathPolicy,
     /// Where it sends requests.
-    pub upstream: Id,
+    pub to: To,
     /// Path sent upstream, with captures: `/internal/orders/{id}`, `/files/{*}` for what `*` matched. The
     /// query is kept. `None`: the path as matched (less a version segment).
     pub rewrite: Option<String>,

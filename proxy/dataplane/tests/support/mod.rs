@@ -181,7 +181,8 @@ pub fn served(spec: spec::Spec, pool: &penstock_limits::NodePool, before: Option
     let mut snapshot = penstock_gate::compile(spec).expect("a valid configuration");
     snapshot.bind_limits(now_unix_s, &mut register).expect("limits");
     let tls = TlsSets::build(&snapshot, before).expect("certificates");
-    Served { snapshot: Arc::new(snapshot), callers: Arc::new(callers), tls: Arc::new(tls) }
+    let ai = Arc::new(penstock_dataplane::ai::directory::Directory::new(&snapshot, None).expect("good"));
+    Served { snapshot: Arc::new(snapshot), callers: Arc::new(callers), tls: Arc::new(tls), ai }
 }
 
 /// Waits for a condition that must come true.
@@ -298,7 +299,7 @@ pub fn open_spec(upstream: spec::Upstream, listener: spec::Listener) -> spec::Sp
             version: id(13),
             matches: spec::Match { path: "/*".into(), ..Default::default() },
             path_policy: spec::PathPolicy::default(),
-            upstream: upstream.id,
+            to: spec::To::Upstream(upstream.id),
             rewrite: None,
             headers: spec::RouteHeaders::default(),
             body: spec::Body::default(),

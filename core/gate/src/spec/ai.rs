@@ -1,0 +1,187 @@
+//! The AI half as data: providers with their keys, names of models, what a service lets be asked.
+
+use super::{Id, Uid};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use penstock_ai::endpoint::Endpoint;
+
+/// Everything that AI services refer to.
+#[derive(Clone, Debug, Default)]
+pub struct Ai {
+    /// Providers, in the order in which they were written.
+    pub providers: Vec<Provider>,
+    /// Names of models that callers may write.
+    pub models: Vec<Model>,
+}
+
+/// An account at a provider of models.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// Dictionary id.
+    pub id: Id,
+    /// Stable identity.
+    pub uid: Uid,
+    /// Name, by which `provider/model` and the models refer to it.
+    pub name: String,
+    /// Its kind: an entry of the bundled table of providers.
+    pub kind: String,
+    /// Where its calls go: an upstream with one target.
+    pub upstream: Id,
+    /// Takes the place of the kind's own base URL.
+    pub base_url: Option<String>,
+    /// What fills the placeholders of the kind's URLs: `region`, `resource`, `project`, `location`, `api_version` ...
+    pub values: Vec<(String, String)>,
+    /// Names of deployments by model; the model's own name where there is none.
+    pub deployments: Vec<(String, String)>,
+    /// Its keys, at least one.
+    pub keys: Vec<ProviderKey>,
+}
+
+/// A key of a provider.
+#[derive(Clone, Debug)]
+pub struct ProviderKey {
+    /// Dictionary id.
+    pub id: Id,
+    /// Stable identity.
+    pub uid: Uid,
+    /// Name, unique within the provider.
+    pub name: String,
+    /// Share of calls, at least 1.
+    pub weight: u32,
+    /// What is shown to the provider.
+    pub secret: ProviderSecret,
+}
+
+/// What is shown to a provider.
+#[derive(Clone, PartialEq, Eq)]
+pub enum ProviderSecret {
+    /// Nothing: it asks for no key.
+    None,
+    /// A key as it goes into a header or the query.
+    Key(String),
+}
+
+impl std::fmt::Debug for ProviderSecret {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::None => "None",
+            Self::Key(_) => "Key(..)",
+        })
+    }
+}
+
+/// A name of a model.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Dictionary id.
+    pub id: Id,
+    /// Stable identity.
+    pub uid: Uid,
+    /// Name.
+    pub name: String,
+    /// Where its calls go, at least one.
+    pub targets: Vec<ModelTarget>,
+    /// Patience.
+    pub timeouts: ModelTimeouts,
+    /// Prices that take the place of the catalogue's.
+    pub prices: Option<ModelPrices>,
+}
+
+/// A model at a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelTarget {
+    /// Name of the provider.
+    pub provider: String,
+    /// The model, as the provider names it.
+    pub model: String,
+    /// Share of calls, at least 1.
+    pub weight: u32,
+}
+
+/// Patience towards a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelTimeouts {
+    /// From the request's last byte to the first piece of the answer.
+    pub first_token: Duration,
+    /// Between two pieces of it.
+    pub idle: Duration,
+    /// For everything.
+    pub total: Duration,
+}
+
+impl ModelTimeouts {
+    /// Default of [`Self::first_token`]: models that think may be silent for minutes.
+    pub const FIRST_TOKEN: Duration = Duration::from_secs(300);
+    /// Default of [`Self::idle`].
+    pub const IDLE: Duration = Duration::from_secs(120);
+    /// Default of [`Self::total`].
+    pub const TOTAL: Duration = Duration::from_secs(1800);
+}
+
+impl Default for ModelTimeouts {
+    fn default() -> Self {
+        Self { first_token: Self::FIRST_TOKEN, idle: Self::IDLE, total: Self::TOTAL }
+    }
+}
+
+/// Prices in USD per million tokens, as decimal numbers, by their names in the catalogue; beyond a number of input
+/// tokens others may hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModelPrices {
+    /// Tokens of input above which it holds (0: always), the name of the price, and the number as it was written.
+    pub rates: Vec<(u64, String, String)>,
+}
+
+/// What an AI service lets be asked, and how.
+#[derive(Clone, Debug)]
+pub struct AiService {
+    /// Path before that of each endpoint, without a slash at its end.
+    pub prefix: String,
+    /// Patterns of names that may be asked for: whole names, or with one `*` at the end.
+    pub models: Vec<String>,
+    /// What becomes of a request that a translation cannot carry whole.
+    pub on_loss: OnLoss,
+    /// What becomes of a call whose price is not known.
+    pub on_unknown_price: OnUnknownPrice,
+}
+
+/// What becomes of a request that a translation cannot carry whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnLoss {
+    /// It goes on without, and the answer says so.
+    #[default]
+    Tell,
+    /// It is refused.
+    Refuse,
+}
+
+/// What becomes of a call whose price is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnknownPrice {
+    /// It is refused.
+    #[default]
+    Deny,
+    /// It is booked at the dearest price that is known of the model's maker, flagged.
+    Estimate,
+    /// It is served, booked at nothing and flagged.
+    Flag,
+}
+
+/// Where a route sends requests.
+#[derive(Clone, Debug)]
+pub enum To {
+    /// To an upstream.
+    Upstream(Id),
+    /// To the models of an AI service.
+    Ai(AiRoute),
+}
+
+/// A route of an AI service.
+#[derive(Clone, Debug)]
+pub struct AiRoute {
+    /// What is asked there.
+    pub endpoint: Endpoint,
+    /// The service's rules.
+    pub service: Arc<AiService>,
+}

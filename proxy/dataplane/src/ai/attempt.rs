@@ -1,0 +1,217 @@
+//! One attempt of a call at one deployment: what it is sent, what came of it, what it cost.
+
+use penstock_ai::catalogue::{Billed, NanoUsd};
+use penstock_ai::relay::Noted;
+use penstock_ai::usage::{Account, Usage};
+use penstock_gate::spec::Id;
+use penstock_http::{Code, FieldId, RequestHead, write};
+use penstock_ring::{AiAttempt, ai_flag};
+
+use super::account::{self, AiTold, Outcome};
+use super::answering::named;
+use super::directory::{Deployment, Directory};
+use crate::call::{Call, micros32};
+use crate::sys;
+
+/// Fields of a request that go to a provider of the same dialect: what its SDK tells of itself and of what it wants.
+const PASSED: [&str; 8] = [
+    "anthropic-beta",
+    "anthropic-version",
+    "openai-beta",
+    "idempotency-key",
+    "x-goog-api-client",
+    "http-referer",
+    "x-title",
+    "user-agent",
+];
+
+/// An attempt.
+#[derive(Debug)]
+pub struct Attempt<'d> {
+    directory: &'d Directory,
+    /// Where it goes.
+    pub to: Deployment<'d>,
+    /// The dictionary id of the key.
+    pub key: Id,
+    began_ns: u64,
+    unix_s: u64,
+    input_bytes: usize,
+    is_settled: bool,
+    /// The status of its answer; 0 if there was none.
+    pub status: u16,
+    /// When the first token came after the request was sent, in microseconds; 0: not yet.
+    pub first_token_us: u32,
+    /// The longest time between two pieces of the answer, in microseconds.
+    pub gap_us_max: u32,
+}
+
+impl<'d> Attempt<'d> {
+    /// An attempt that begins at `began_ns` (monotonic; `unix_s` on the calendar), with a request of so many bytes.
+    pub fn new(
+        directory: &'d Directory,
+        to: Deployment<'d>,
+        key: Id,
+        (began_ns, unix_s): (u64, u64),
+        input_bytes: usize,
+    ) -> Self {
+        Self {
+            directory,
+            to,
+            key,
+            began_ns,
+            unix_s,
+            input_bytes,
+            is_settled: false,
+            status: 0,
+            first_token_us: 0,
+            gap_us_max: 0,
+        }
+    }
+
+    /// Books a stream, as far as it came.
+    pub fn settle_stream(&mut self, call: &mut Call, noted: &Noted, failed: Option<Code>) {
+        let outcome = match (failed, &noted.failure) {
+            (None, None) => Outcome::Answered,
+            (None, Some(failure)) => failure.class.into(),
+            (Some(Code::ClientGone), _) => Outcome::ClientGone,
+            (Some(Code::UpstreamIdleTimeout | Code::UpstreamFirstByteTimeout | Code::TotalTimeout), _) => {
+                Outcome::TimedOut
+            }
+            (Some(_), _) => Outcome::BrokenStream,
+        };
+        self.settle(call, &noted.account, noted.said, noted.finish, outcome);
+    }
+
+    /// Books the attempt, once; what it cost.
+    pub fn settle(
+        &mut self,
+        call: &mut Call,
+        account: &Account,
+        said: usize,
+        finish: u8,
+        outcome: Outcome,
+    ) -> Option<NanoUsd> {
+        if std::mem::replace(&mut self.is_settled, true) {
+            return None;
+        }
+        let usage = account.usage.unwrap_or_else(|| match said {
+            0 => Usage::default(), // a provider bills nothing for an answer of which nothing came
+            said => Usage {
+                input: account::estimate(self.input_bytes),
+                output: account::estimate(said),
+                ..Usage::default()
+            },
+        });
+        let cost = self.directory.cost(&self.to, &Billed::from(usage), self.unix_s);
+        let (cost, price) = match cost {
+            Ok((cost, price)) => (Some(cost), price.0 as u32),
+            Err(_) => (None, 0),
+        };
+        let told: &mut AiTold = call.ai.get_or_insert_default();
+        let now_ns = sys::monotonic_ns();
+        told.block.attempt(AiAttempt {
+            cost_nanodollars: cost.map_or(0, |cost| i64::try_from(cost.0).unwrap_or(i64::MAX)),
+            provider: self.to.provider.spec.id.0,
+            key: self.key.0,
+            model: self.to.model_id.0,
+            price,
+            first_token_us: self.first_token_us,
+            duration_us: micros32(now_ns.saturating_sub(self.began_ns)),
+            tokens: account::tokens(&usage),
+            status: self.status,
+            outcome: outcome as u8,
+            settled: u8::from(account.usage.is_some()),
+            spare: [0; 4],
+        });
+        if let Some(model) = &account.model {
+            told.model_served.clone_from(model);
+        }
+        let head = &mut told.block.head;
+        head.finish = if finish == 0 && outcome != Outcome::Answered { 6 } else { finish };
+        head.first_token_us = self.first_token_us;
+        head.chunk_gap_us_max = self.gap_us_max;
+        let took_us = u64::from(micros32(now_ns.saturating_sub(self.began_ns)));
+        let milli = usage.output_total().saturating_mul(1_000_000_000).checked_div(took_us).unwrap_or(0);
+        head.tokens_per_second_milli = u32::try_from(milli).unwrap_or(u32::MAX);
+        if !told.degraded.is_empty() {
+            head.flags |= ai_flag::DEGRADED;
+        }
+        cost
+    }
+}
+
+/// What of a request's head a provider is sent.
+#[derive(Debug)]
+pub struct Sending<'a> {
+    /// Path and query.
+    pub path: &'a str,
+    /// `Host`.
+    pub host: &'a [u8],
+    /// The lines that the key and the API add.
+    pub lines: &'a [u8],
+    /// What the key adds to the query.
+    pub query: &'a str,
+    /// The client's head and its bytes, if it speaks the same dialect.
+    pub client: Option<(&'a RequestHead, &'a [u8])>,
+    /// Whether a stream is wanted, and of which media type.
+    pub accept: &'a str,
+    /// Bytes of the body.
+    pub length: usize,
+}
+
+impl Sending<'_> {
+    /// Writes the head.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.clear();
+        out.extend_from_slice(b"POST ");
+        out.extend_from_slice(self.path.as_bytes());
+        if !self.query.is_empty() {
+            out.push(if self.path.contains('?') { b'&' } else { b'?' });
+            out.extend_from_slice(self.query.as_bytes());
+        }
+        out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
+        out.extend_from_slice(self.host);
+        out.extend_from_slice(b"\r\nContent-Type: application/json\r\nAccept: ");
+        out.extend_from_slice(self.accept.as_bytes());
+        out.extend_from_slice(b"\r\nAccept-Encoding: identity\r\n");
+        let mut named_itself = false;
+        if let Some((head, bytes)) = self.client {
+            for name in PASSED {
+                // What the API's own lines say, the client's saying it wins: it knows the version it was made for.
+                if let Some(value) = named(&head.fields, bytes, name) {
+                    named_itself |= name == "user-agent";
+                    push_line(out, name, value);
+                }
+            }
+        }
+        if !named_itself {
+            push_line(out, "user-agent", concat!("penstock/", env!("CARGO_PKG_VERSION")));
+        }
+        let said = self.client.map(|(head, bytes)| (&head.fields, bytes));
+        for line in self.lines.split_inclusive(|&byte| byte == b'\n') {
+            let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
+            let name = std::str::from_utf8(name).unwrap_or_default();
+            let again = PASSED.contains(&name)
+                && said.is_some_and(|(fields, bytes)| named(fields, bytes, name).is_some());
+            if !again {
+                out.extend_from_slice(line);
+            }
+        }
+        write::content_length(out, self.length as u64);
+        write::end(out);
+    }
+}
+
+fn push_line(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a field stands more than once or names an encoding of a request's body.
+pub fn is_encoded(head: &RequestHead, bytes: &[u8]) -> bool {
+    head.fields
+        .value(bytes, FieldId::ContentEncoding)
+        .is_some_and(|value| !value.eq_ignore_ascii_case(b"identity"))
+}

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use anyhow::Result;
 use penstock_analytics::{Call, FIELDS, Field};
+use penstock_ring::Slot;
 use serde_json::Value;
 
 /// How to print.
@@ -70,7 +71,23 @@ fn human(call: &Call<'_>) -> String {
             line.push_str(&format!(" {name}={value}"));
         }
     }
+    if let Some(ai) = call.view.ai() {
+        let of = |slot| printable(&String::from_utf8_lossy(call.view.string(slot)));
+        let (mut input, mut output) = (0, 0);
+        for tokens in ai.attempts().iter().map(|attempt| attempt.tokens).chain([ai.head.rest_tokens]) {
+            input += u64::from(tokens.input) + u64::from(tokens.cached_read) + u64::from(tokens.cache_write);
+            output += u64::from(tokens.output);
+        }
+        line.push_str(&format!(" model={} tokens={input}+{output}", of(Slot::ModelAsked)));
+        line.push_str(&format!(" cost=${}", usd(ai.head.cost_nanodollars)));
+    }
     line
+}
+
+/// USD with nine decimals, less the zeros at its end.
+fn usd(nano: i64) -> String {
+    let text = format!("{}.{:09}", nano / 1_000_000_000, nano.unsigned_abs() % 1_000_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Text from a caller with control characters made visible, so that it cannot drive the terminal.

@@ -54,13 +54,35 @@ impl Check<'_> {
             self.add(pos, format!("no URL for provider {}: {why}", quote(&provider.name.value.0)), "");
         }
         let keys = &provider.keys;
+        let auth = || kind.apis.iter().flat_map(|api| &api.auth);
+        let signs = auth().any(|auth| matches!(auth, Auth::SigV4 { .. }));
         if keys.value.len() > PROVIDER_KEYS_MAX {
             self.add(keys.pos, format!("{} keys", keys.value.len()), format!("at most {PROVIDER_KEYS_MAX}"));
         }
-        let asks = !kind.apis.iter().flat_map(|api| &api.auth).any(|auth| *auth == Auth::None);
+        let asks = !auth().any(|auth| *auth == Auth::None);
         if self.is_empty_list(keys) && asks {
             let message = format!("provider {} has no key", quote(&provider.name.value.0));
             self.add(provider.name.pos, message, "add keys: [ { value: \"${ENV}\" } ], or value: none");
+        }
+        for key in &keys.value {
+            if !self.is_whole(key.place) {
+                continue;
+            }
+            let aws = [&key.access_key_id, &key.secret_access_key, &key.session_token];
+            let pos = key.place;
+            match (&key.value.value, &key.access_key_id, &key.secret_access_key) {
+                (Some(_), None, None) if key.session_token.is_none() => {}
+                (None, Some(_), Some(_)) if signs => {}
+                (None, Some(_), Some(_)) => {
+                    let message = format!("kind {} signs no requests", quote(&kind.kind));
+                    self.add(pos, message, "write value:");
+                }
+                (None, ..) if aws.iter().all(|part| part.is_none()) => {
+                    self.add(pos, "a key without a value", "add value:");
+                }
+                (Some(_), ..) => self.add(pos, "a key with two values", "leave one out"),
+                _ => self.add(pos, "half a key", "access_key_id: and secret_access_key: go together"),
+            }
         }
         self.distinct("key", keys.value.iter().filter_map(|key| key.name.as_ref()));
     }

@@ -8,7 +8,7 @@ use penstock_gate::spec;
 
 use super::services::{UNNAMED, cross_origin};
 use super::{Compiler, Kind, small};
-use crate::grammar::ai::{Model, OnLoss, OnUnknownPrice, Provider};
+use crate::grammar::ai::{Model, OnLoss, OnUnknownPrice, Provider, ProviderSecret};
 use crate::inherit::{AiStanding, ai_services, tenant_of};
 use crate::place::At;
 use crate::read::Word;
@@ -65,10 +65,17 @@ impl Compiler<'_> {
             let shown = key.name.as_ref().map_or_else(|| (n + 1).to_string(), |own| own.value.0.clone());
             let (id, uid) =
                 self.name(Kind::ProviderKey, &[name, &shown], &format!("{name}/{shown}"), key.place);
-            let secret = match &key.value.value.0 {
-                None => spec::ProviderSecret::None,
-                Some(secret) => spec::ProviderSecret::Key(secret.clone()),
-            };
+            let text = |at: &Option<At<ProviderSecret>>| at.as_ref().and_then(|at| at.value.0.clone());
+            let secret =
+                match (text(&key.value.value), text(&key.access_key_id), text(&key.secret_access_key)) {
+                    (Some(secret), ..) => spec::ProviderSecret::Key(secret),
+                    (None, Some(access_key_id), Some(secret_access_key)) => spec::ProviderSecret::Aws {
+                        access_key_id,
+                        secret_access_key,
+                        session_token: text(&key.session_token),
+                    },
+                    _ => spec::ProviderSecret::None,
+                };
             spec::ProviderKey { id, uid, name: shown, weight: small(key.weight.value.0), secret }
         });
         let mut keys: Vec<_> = keys.collect();

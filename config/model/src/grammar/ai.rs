@@ -52,21 +52,24 @@ object! {
 }
 
 object! {
-    /// A key of a provider.
+    /// A key of a provider: `value`, or an AWS account's `access_key_id` and `secret_access_key`.
     ProviderKey {
         /// Name for records and listings.
         optional name: Name = "its number, from 1",
         /// What is shown to the provider; `none` for one that asks for no key. Better from `${ENV}`.
-        required value: ProviderSecret,
+        optional value: ProviderSecret = "see access_key_id",
+        /// Names the secret key of an AWS account.
+        optional access_key_id: ProviderSecret = "see value",
+        /// The secret key, with which requests are signed.
+        optional secret_access_key: ProviderSecret = "see value",
+        /// The session's token, of keys that are lent for a while.
+        optional session_token: ProviderSecret = "none",
         /// Share of calls.
         default weight: Int<1, 65535> = "1",
     }
     later {
         "limits": "limits of provider keys come later",
-        "access_key_id": "signed requests come later: Bedrock API keys work as value:",
-        "secret_access_key": "signed requests come later: Bedrock API keys work as value:",
-        "session_token": "signed requests come later: Bedrock API keys work as value:",
-        "profile": "AWS profiles come later: Bedrock API keys work as value:",
+        "profile": "AWS profiles come later: write access_key_id and secret_access_key",
         "service_account": "service accounts come later",
         "metadata_server": "the metadata server comes later",
     }

@@ -60,6 +60,15 @@ pub enum ProviderSecret {
     None,
     /// A key as it goes into a header or the query.
     Key(String),
+    /// Keys of an AWS account, with which requests are signed.
+    Aws {
+        /// Names the secret key.
+        access_key_id: String,
+        /// Signs.
+        secret_access_key: String,
+        /// Of keys that are lent for a while.
+        session_token: Option<String>,
+    },
 }
 
 impl std::fmt::Debug for ProviderSecret {
@@ -67,6 +76,7 @@ impl std::fmt::Debug for ProviderSecret {
         out.write_str(match self {
             Self::None => "None",
             Self::Key(_) => "Key(..)",
+            Self::Aws { .. } => "Aws(..)",
         })
     }
 }

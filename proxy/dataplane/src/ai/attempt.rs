@@ -1,6 +1,7 @@
 //! One attempt of a call at one deployment: what it is sent, what came of it, what it cost.
 
 use penstock_ai::catalogue::{Billed, NanoUsd};
+use penstock_ai::json::Edits;
 use penstock_ai::relay::Noted;
 use penstock_ai::usage::{Account, Usage};
 use penstock_gate::spec::Id;
@@ -9,7 +10,8 @@ use penstock_ring::{AiAttempt, ai_flag};
 
 use super::account::{self, AiTold, Outcome};
 use super::answering::named;
-use super::directory::{Deployment, Directory};
+use super::directory::{Deployment, Directory, Shown};
+use super::sigv4::Signed;
 use crate::call::{Call, micros32};
 use crate::sys;
 
@@ -147,16 +149,16 @@ pub struct Sending<'a> {
     pub path: &'a str,
     /// `Host`.
     pub host: &'a [u8],
-    /// The lines that the key and the API add.
-    pub lines: &'a [u8],
-    /// What the key adds to the query.
-    pub query: &'a str,
+    /// What the key and the API add.
+    pub shown: &'a Shown,
+    /// When, in seconds since 1970.
+    pub unix_s: u64,
+    /// The body.
+    pub body: (&'a [u8], &'a Edits),
     /// The client's head and its bytes, if it speaks the same dialect.
     pub client: Option<(&'a RequestHead, &'a [u8])>,
     /// Whether a stream is wanted, and of which media type.
     pub accept: &'a str,
-    /// Bytes of the body.
-    pub length: usize,
 }
 
 impl Sending<'_> {
@@ -165,9 +167,10 @@ impl Sending<'_> {
         out.clear();
         out.extend_from_slice(b"POST ");
         out.extend_from_slice(self.path.as_bytes());
-        if !self.query.is_empty() {
+        let Shown { lines, query, signs } = self.shown;
+        if !query.is_empty() {
             out.push(if self.path.contains('?') { b'&' } else { b'?' });
-            out.extend_from_slice(self.query.as_bytes());
+            out.extend_from_slice(query.as_bytes());
         }
         out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
         out.extend_from_slice(self.host);
@@ -188,7 +191,7 @@ impl Sending<'_> {
             push_line(out, "user-agent", concat!("penstock/", env!("CARGO_PKG_VERSION")));
         }
         let said = self.client.map(|(head, bytes)| (&head.fields, bytes));
-        for line in self.lines.split_inclusive(|&byte| byte == b'\n') {
+        for line in lines.split_inclusive(|&byte| byte == b'\n') {
             let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
             let name = std::str::from_utf8(name).unwrap_or_default();
             let again = PASSED.contains(&name)
@@ -197,7 +200,14 @@ impl Sending<'_> {
                 out.extend_from_slice(line);
             }
         }
-        write::content_length(out, self.length as u64);
+        let (document, edits) = self.body;
+        if let Some((keys, service, region)) = signs {
+            let host = std::str::from_utf8(self.host).unwrap_or_default();
+            let signed =
+                Signed { service, region, method: "POST", host, target: self.path, unix_s: self.unix_s };
+            signed.write(keys, edits.pieces(document), out);
+        }
+        write::content_length(out, edits.len_after(document.len()) as u64);
         write::end(out);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::sigv4::AwsKeys;
 use penstock_ai::catalogue::{
     Billed, Catalogue, Dimension, NanoUsd, Price, PriceId, PriceSpec, Row, Unpriced,
 };
@@ -55,8 +56,25 @@ pub struct ProviderRule {
 /// A key of a provider with the lines that it adds to a head.
 struct KeyRule {
     id: Id,
-    /// By API of the kind: whole field lines, and what is added to the query.
-    shown: Vec<(Box<[u8]>, Box<str>)>,
+    /// By API of the kind.
+    shown: Vec<Shown>,
+}
+
+/// How a key is shown to an API.
+#[derive(Default)]
+pub struct Shown {
+    /// Whole lines of the head: what the API asks for, and the key.
+    pub lines: Box<[u8]>,
+    /// What is added to the query.
+    pub query: Box<str>,
+    /// The keys that requests are signed with, for which service, in which region.
+    pub signs: Option<(AwsKeys, Box<str>, Box<str>)>,
+}
+
+impl std::fmt::Debug for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shown(..)")
+    }
 }
 
 impl std::fmt::Debug for KeyRule {
@@ -110,7 +128,7 @@ impl Directory {
             let kind = Providers::shared().get(&spec.kind).ok_or_else(|| fault("unknown kind"))?;
             let upstream = snapshot.upstreams().iter().position(|upstream| upstream.id == spec.upstream);
             let upstream = upstream.ok_or_else(|| fault("has no upstream"))?;
-            let keys = spec.keys.iter().map(|key| KeyRule::new(key, kind)).collect();
+            let keys = spec.keys.iter().map(|key| KeyRule::new(key, spec, kind)).collect();
             providers.push(ProviderRule { spec: spec.clone(), kind, upstream, keys });
         }
         let mut models = HashMap::with_capacity(ai.models.len());
@@ -224,31 +242,62 @@ impl ModelRule {
     }
 }
 
-impl KeyRule {
-    fn new(key: &spec::ProviderKey, kind: &provider::Provider) -> Self {
-        Self { id: key.id, shown: kind.apis.iter().map(|api| shown(&key.secret, api)).collect() }
+impl ProviderRule {
+    /// Whether a text holds one of its secrets.
+    pub fn is_secret_in(&self, text: &str) -> bool {
+        self.spec.keys.iter().any(|key| match &key.secret {
+            ProviderSecret::None => false,
+            ProviderSecret::Key(key) => text.contains(key.as_str()),
+            ProviderSecret::Aws { secret_access_key, session_token, .. } => {
+                text.contains(secret_access_key.as_str())
+                    || session_token.as_ref().is_some_and(|token| text.contains(token.as_str()))
+            }
+        })
     }
 }
 
-/// How a key is shown to an API: whole lines of the head, and what is added to the query.
-fn shown(secret: &ProviderSecret, api: &Api) -> (Box<[u8]>, Box<str>) {
-    let (mut lines, mut query) = (Vec::new(), String::new());
-    for (name, value) in &api.headers {
-        line(&mut lines, name, &["", value]);
+impl KeyRule {
+    fn new(key: &spec::ProviderKey, spec: &spec::Provider, kind: &provider::Provider) -> Self {
+        Self { id: key.id, shown: kind.apis.iter().map(|api| Shown::new(&key.secret, spec, api)).collect() }
     }
-    let way = api
-        .auth
-        .iter()
-        .find(|auth| matches!(auth, Auth::Header { .. } | Auth::Query { .. } | Auth::AzureKey));
-    match (secret, way) {
-        (ProviderSecret::Key(key), Some(Auth::Header { name, prefix })) => {
-            line(&mut lines, name, &[prefix, key])
+}
+
+impl Shown {
+    fn new(secret: &ProviderSecret, spec: &spec::Provider, api: &Api) -> Self {
+        let (mut lines, mut query, mut signs) = (Vec::new(), String::new(), None);
+        for (name, value) in &api.headers {
+            line(&mut lines, name, &["", value]);
         }
-        (ProviderSecret::Key(key), Some(Auth::Query { name })) => query = format!("{name}={}", escaped(key)),
-        (ProviderSecret::Key(key), Some(_)) => line(&mut lines, "api-key", &["", key]),
-        (ProviderSecret::Key(_), None) | (ProviderSecret::None, _) => {}
+        match secret {
+            ProviderSecret::None => {}
+            ProviderSecret::Key(key) => match api.auth.iter().find(|auth| takes_a_key(auth)) {
+                Some(Auth::Header { name, prefix }) => line(&mut lines, name, &[prefix, key]),
+                Some(Auth::Query { name }) => query = format!("{name}={}", escaped(key)),
+                Some(_) => line(&mut lines, "api-key", &["", key]),
+                None => {}
+            },
+            ProviderSecret::Aws { access_key_id, secret_access_key, session_token } => {
+                let region = spec.values.iter().find(|(name, _)| name == "region");
+                let service = api.auth.iter().find_map(|auth| match auth {
+                    Auth::SigV4 { service } => Some(service.as_str()),
+                    _ => None,
+                });
+                let keys = AwsKeys {
+                    access_key_id: access_key_id.clone(),
+                    secret_access_key: secret_access_key.clone(),
+                    session_token: session_token.clone(),
+                };
+                signs = region
+                    .zip(service)
+                    .map(|((_, region), service)| (keys, service.into(), region.as_str().into()));
+            }
+        }
+        Self { lines: lines.into(), query: query.into(), signs }
     }
-    (lines.into(), query.into())
+}
+
+fn takes_a_key(auth: &Auth) -> bool {
+    matches!(auth, Auth::Header { .. } | Auth::Query { .. } | Auth::AzureKey)
 }
 
 fn line(out: &mut Vec<u8>, name: &str, value: &[&str]) {
@@ -311,10 +360,9 @@ impl<'d> Deployment<'d> {
         }
     }
 
-    /// A key of the provider: its id, its lines, what it adds to the query.
-    pub fn key(&self, api: usize) -> (Id, &'d [u8], &'d str) {
+    /// A key of the provider: its id, and how it is shown.
+    pub fn key(&self, api: usize) -> (Id, &'d Shown) {
         let key = &self.provider.keys[0];
-        let (lines, query) = &key.shown[api];
-        (key.id, lines, query)
+        (key.id, &key.shown[api])
     }
 }

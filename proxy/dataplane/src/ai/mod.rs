@@ -6,6 +6,7 @@ pub mod answering;
 pub mod attempt;
 pub mod directory;
 mod list;
+pub mod sigv4;
 
 use std::borrow::Cow;
 use std::future::poll_fn;
@@ -32,7 +33,7 @@ use penstock_ring::ai_flag;
 use self::account::Outcome;
 use self::answering::{Answering, Got, Streamed, Whole, named};
 use self::attempt::{Attempt, Sending, is_encoded};
-use self::directory::{Deployment, Directory, Unresolved};
+use self::directory::{Deployment, Directory, ProviderRule, Unresolved};
 use crate::answer::{self, Refused};
 use crate::buf::Buf;
 use crate::client::Client;
@@ -281,7 +282,7 @@ impl Serving<'_> {
         let told = scratch.call.ai.get_or_insert_default();
         told.degraded = translate::told(&losses).into_owned();
         told.block.head.dialect_out = api.dialect.id();
-        let (key, lines, query) = to.key(at);
+        let (key, shown) = to.key(at);
         let mut relay = None;
         if asked.stream {
             let plan = RelayPlan {
@@ -326,11 +327,11 @@ impl Serving<'_> {
             let sending = Sending {
                 path: &path,
                 host: target.host(),
-                lines,
-                query,
+                shown,
+                unix_s,
+                body: (&document, &edits),
                 client: (api.dialect == asked.dialect).then_some((&*scratch.head, self.request.bytes())),
                 accept: if asked.stream { api.stream.media.media_type() } else { "application/json" },
-                length: edits.len_after(document.len()),
             };
             sending.write(&mut scratch.out);
             let ended = self
@@ -382,7 +383,7 @@ impl Serving<'_> {
                     if let Some(failure) = noted.and_then(|noted| noted.failure.clone()) {
                         let outcome = failure.class.into();
                         attempt.settle(&mut scratch.call, &Account::default(), 0, 0, outcome);
-                        return after_failure(failure, 200);
+                        return after_failure(attempt.to.provider, failure, 200);
                     }
                     return self.unanswered(scratch, &mut attempt, failed.code);
                 }
@@ -539,7 +540,7 @@ impl Serving<'_> {
         if is_error {
             let failure = read_failure(kind, &whole, document);
             attempt.settle(&mut scratch.call, &Account::default(), 0, 0, failure.class.into());
-            return after_failure(failure, whole.status);
+            return after_failure(attempt.to.provider, failure, whole.status);
         }
         if parsed.is_err() || asked.stream {
             // No JSON, or one answer where a stream was asked for.
@@ -643,8 +644,21 @@ fn read_failure(kind: &penstock_ai::provider::Provider, whole: &Whole, document:
     failure
 }
 
-/// Whether a failure may be none elsewhere.
-fn after_failure(failure: Failure, status: u16) -> Next {
+/// Whether a failure may be none elsewhere. What concerns our account at the provider is not for callers.
+fn after_failure(provider: &ProviderRule, mut failure: Failure, status: u16) -> Next {
+    let own = match failure.class {
+        ErrorClass::Authentication => Some("the provider refuses the gateway's key"),
+        ErrorClass::InsufficientQuota => Some("the gateway's account at the provider has no quota left"),
+        _ => None,
+    };
+    if let Some(own) = own {
+        return Next::Elsewhere(Denied::own(Code::ProviderError, own));
+    }
+    for told in [&mut failure.message, &mut failure.code, &mut failure.kind, &mut failure.request_id] {
+        if told.as_ref().is_some_and(|told| provider.is_secret_in(told)) {
+            *told = None;
+        }
+    }
     match failure.class {
         ErrorClass::BadRequest => Next::Deny(Denied::Provider(failure, status)),
         _ => Next::Elsewhere(Denied::Provider(failure, status)),
@@ -655,7 +669,7 @@ fn after_failure(failure: Failure, status: u16) -> Next {
 /// the client's.
 fn shown_as(failure: &Failure, status: u16) -> (Code, u16) {
     match failure.class {
-        ErrorClass::RateLimit | ErrorClass::InsufficientQuota => (Code::ProviderRateLimited, 429),
+        ErrorClass::RateLimit => (Code::ProviderRateLimited, 429),
         ErrorClass::BadRequest | ErrorClass::ContextWindow | ErrorClass::ContentPolicy => {
             let status =
                 if (400..500).contains(&status) && status != 401 && status != 403 { status } else { 400 };
@@ -664,6 +678,8 @@ fn shown_as(failure: &Failure, status: u16) -> (Code, u16) {
         ErrorClass::NotFound => (Code::UnknownModel, 404),
         ErrorClass::Overloaded => (Code::ProviderError, 503),
         ErrorClass::Timeout => (Code::ProviderError, 504),
-        ErrorClass::Authentication | ErrorClass::ServerError => (Code::ProviderError, 502),
+        ErrorClass::Authentication | ErrorClass::InsufficientQuota | ErrorClass::ServerError => {
+            (Code::ProviderError, 502)
+        }
     }
 }

@@ -387,6 +387,8 @@ pub struct Recorded {
     pub path: String,
     pub target: String,
     pub amended: usize,
+    /// Of an AI call: its block, and the models asked for and served.
+    pub ai: Option<(penstock_ring::AiCall, String, String)>,
 }
 
 impl Recorded {
@@ -464,6 +466,11 @@ impl Gateway {
                         target: String::from_utf8_lossy(view.string(penstock_ring::Slot::Target))
                             .into_owned(),
                         amended: 0,
+                        ai: view.ai().map(|ai| {
+                            let text = |slot| String::from_utf8_lossy(view.string(slot)).into_owned();
+                            let asked = text(penstock_ring::Slot::ModelAsked);
+                            (ai.clone(), asked, text(penstock_ring::Slot::ModelServed))
+                        }),
                     }),
                     penstock_ring::Item::Amend(amend) => {
                         let of = calls[first..].iter_mut().find(|c| c.call.sequence == amend.sequence);
@@ -561,6 +568,13 @@ impl Client {
                 panic!("nothing came; so far: {:?}", String::from_utf8_lossy(&self.pending))
             }
             Err(_) => false,
+        }
+    }
+
+    /// Reads until this text has come.
+    pub fn wait_for(&mut self, text: &str) {
+        while find(&self.pending, text.as_bytes()).is_none() {
+            assert!(self.more(), "the end came before {text:?}");
         }
     }
 

@@ -9,8 +9,10 @@ mod chunks;
 mod compare;
 mod driver;
 mod history;
+mod llm;
 mod load;
 mod mock;
+mod mock_llm;
 mod result;
 mod rng;
 mod sys;
@@ -34,6 +36,7 @@ struct Cli {
 enum Command {
     Load(Box<load::args::LoadArgs>),
     Mock(Box<mock::args::MockArgs>),
+    MockLlm(Box<mock_llm::args::MockLlmArgs>),
     Compare(compare::CompareArgs),
     History(history::HistoryArgs),
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Load(args) => load::run::run(&args),
         Command::Mock(args) => mock::server::run(&args),
+        Command::MockLlm(args) => mock_llm::server::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::History(args) => history::run(&args),
     };

@@ -1,9 +1,9 @@
 //! The few calls to the system that neither the standard library nor monoio offers: pinning a thread, CPU time
-//! of a thread, closing a socket with a reset. Knows no protocol.
-#![allow(unsafe_code)] // one borrow of a raw descriptor, argued below
+//! of a thread, closing a socket with a reset, seeing that a peer has left. Knows no protocol.
+#![allow(unsafe_code)] // borrows of raw descriptors, argued below
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::thread::CpuSet;
@@ -53,6 +53,28 @@ pub(crate) fn reset_on_close(socket: &impl AsRawFd) -> io::Result<()> {
     // SAFETY: the descriptor is open for as long as `socket` is borrowed, and the borrow ends before it.
     let borrowed = unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) };
     rustix::net::sockopt::set_socket_linger(borrowed, Some(Duration::ZERO)).map_err(io::Error::from)
+}
+
+/// Another descriptor of the same socket, for a wait beside the socket's own reads and writes.
+///
+/// # Errors
+/// As `dup`.
+pub(crate) fn duplicate(socket: &impl AsRawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the descriptor is open for as long as `socket` is borrowed, and the borrow ends before it.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) };
+    borrowed.try_clone_to_owned()
+}
+
+/// Whether the peer of a connection has ended its direction or is gone. Takes no byte that waits to be read.
+pub(crate) fn peer_has_left(socket: &impl AsRawFd) -> bool {
+    use rustix::net::RecvFlags;
+    // SAFETY: the descriptor is open for as long as `socket` is borrowed, and the borrow ends before it.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) };
+    let mut byte = [0; 1];
+    match rustix::net::recv(borrowed, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((_, length)) => length == 0,
+        Err(error) => error != rustix::io::Errno::AGAIN && error != rustix::io::Errno::INTR,
+    }
 }
 
 #[cfg(test)]

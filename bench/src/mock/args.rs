@@ -1,6 +1,5 @@
 //! Options of `penstock-bench mock`, as typed.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,25 +7,15 @@ use clap::Args;
 
 use super::delay::Delay;
 use super::fault::{Fault, FaultRate};
-use crate::driver::DriverChoice;
+use super::listener::ListenArgs;
 use crate::units;
 
 /// Serves an HTTP/1.1 upstream that answers, dawdles or misbehaves as told.
 #[derive(Debug, Args)]
 #[command(after_help = help_of_faults(), after_long_help = help_of_faults())]
 pub(crate) struct MockArgs {
-    /// Address; port 0 takes a free one, which the first line of output names
-    #[arg(short, long, default_value = "127.0.0.1:9000")]
-    pub(crate) listen: SocketAddr,
-    /// Threads, each with its own SO_REUSEPORT listener
-    #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(crate) threads: u16,
-    /// Pin threads to these cores in turn (0,2-3)
-    #[arg(long, value_parser = units::cores)]
-    pub(crate) cores: Option<std::vec::Vec<usize>>,
-    /// I/O driver
-    #[arg(long, value_enum, default_value_t = DriverChoice::Auto)]
-    pub(crate) driver: DriverChoice,
+    #[command(flatten)]
+    pub(crate) at: ListenArgs,
     /// Status of answers
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..=599))]
     pub(crate) status: u16,

@@ -249,7 +249,8 @@ async fn receive(
     Ok(Some(received))
 }
 
-fn expects_continue(headers: &HeaderMap) -> bool {
+/// Whether the client waits to be asked for its body (RFC 9110 section 10.1.1).
+pub(crate) fn expects_continue(headers: &HeaderMap) -> bool {
     headers
         .get(http::header::EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))

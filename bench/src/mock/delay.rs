@@ -18,7 +18,8 @@ pub(crate) enum Delay {
     Uniform(Duration, Duration),
     /// Exponential with this mean.
     Exponential(Duration),
-    /// Lognormal with this median and this deviation of the logarithm.
+    /// Lognormal with this median and this deviation of the logarithm; the two are parted by a comma, or by a slash
+    /// where commas part something else.
     Lognormal(Duration, f64),
 }
 
@@ -56,7 +57,7 @@ impl FromStr for Delay {
             }
             "lognormal" => {
                 const SIGMA_MAX: f64 = 5.0;
-                let (median, sigma) = rest.split_once(',').ok_or("write lognormal:5ms,0.8")?;
+                let (median, sigma) = rest.split_once([',', '/']).ok_or("write lognormal:5ms,0.8")?;
                 let sigma: f64 = sigma.trim().parse().map_err(|_| format!("`{sigma}` is not a number"))?;
                 if !(0.0..=SIGMA_MAX).contains(&sigma) {
                     return Err(format!("sigma must be between 0 and {SIGMA_MAX}"));
@@ -82,6 +83,7 @@ mod tests {
             ("uniform:1ms..9ms", Some(Delay::Uniform(MS(1), MS(9)))),
             ("exp:5ms", Some(Delay::Exponential(MS(5)))),
             ("lognormal:5ms,0.8", Some(Delay::Lognormal(MS(5), 0.8))),
+            ("lognormal:5ms/0.8", Some(Delay::Lognormal(MS(5), 0.8))),
             ("uniform:9ms..1ms", None),
             ("lognormal:5ms,9", None),
             ("lognormal:5ms", None),

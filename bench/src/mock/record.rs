@@ -99,7 +99,8 @@ impl Recorder {
         self.line(&Incomplete { connection, incomplete: latin1(bytes) });
     }
 
-    fn line(&self, value: &impl Serialize) {
+    /// Appends one line of JSON.
+    pub(crate) fn line(&self, value: &impl Serialize) {
         let Ok(mut line) = serde_json::to_string(value) else { return };
         line.push('\n');
         let mut file = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

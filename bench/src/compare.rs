@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::bootstrap::{self, median};
 use crate::load::report::time;
-use crate::result::{self, RoundResult, RunResult};
+use crate::result::{self, LlmResult, RoundResult, RunResult};
 use crate::table::Table;
 
 /// Shows what changed between two results of `load --json`.
@@ -29,24 +29,67 @@ pub(crate) struct CompareArgs {
 /// A figure that is compared.
 struct Figure {
     name: &'static str,
-    read: fn(&RoundResult) -> f64,
+    /// `None` where a run has no such figure.
+    read: fn(&RoundResult) -> Option<f64>,
     show: fn(f64) -> String,
     /// Whether more is better; `None` if neither is.
     more_is_better: bool,
 }
 
 const FIGURES: &[Figure] = &[
-    Figure { name: "answers/s", read: |r| r.answers_per_s, show: plain, more_is_better: true },
-    Figure { name: "latency p50", read: |r| r.latency.p50_us as f64, show: time, more_is_better: false },
-    Figure { name: "latency p90", read: |r| r.latency.p90_us as f64, show: time, more_is_better: false },
-    Figure { name: "latency p99", read: |r| r.latency.p99_us as f64, show: time, more_is_better: false },
-    Figure { name: "latency p99.9", read: |r| r.latency.p999_us as f64, show: time, more_is_better: false },
-    Figure { name: "latency max", read: |r| r.latency.max_us as f64, show: time, more_is_better: false },
-    Figure { name: "errors", read: |r| r.errors_total() as f64, show: plain, more_is_better: false },
-    Figure { name: "4xx", read: |r| r.status_class(4) as f64, show: plain, more_is_better: false },
-    Figure { name: "5xx", read: |r| r.status_class(5) as f64, show: plain, more_is_better: false },
-    Figure { name: "unstarted", read: |r| r.unstarted as f64, show: plain, more_is_better: false },
+    Figure { name: "answers/s", read: |r| Some(r.answers_per_s), show: plain, more_is_better: true },
+    Figure {
+        name: "latency p50",
+        read: |r| Some(r.latency.p50_us as f64),
+        show: time,
+        more_is_better: false,
+    },
+    Figure {
+        name: "latency p90",
+        read: |r| Some(r.latency.p90_us as f64),
+        show: time,
+        more_is_better: false,
+    },
+    Figure {
+        name: "latency p99",
+        read: |r| Some(r.latency.p99_us as f64),
+        show: time,
+        more_is_better: false,
+    },
+    Figure {
+        name: "latency p99.9",
+        read: |r| Some(r.latency.p999_us as f64),
+        show: time,
+        more_is_better: false,
+    },
+    Figure {
+        name: "latency max",
+        read: |r| Some(r.latency.max_us as f64),
+        show: time,
+        more_is_better: false,
+    },
+    Figure { name: "errors", read: |r| Some(r.errors_total() as f64), show: plain, more_is_better: false },
+    Figure { name: "4xx", read: |r| Some(r.status_class(4) as f64), show: plain, more_is_better: false },
+    Figure { name: "5xx", read: |r| Some(r.status_class(5) as f64), show: plain, more_is_better: false },
+    Figure {
+        name: "first token p50",
+        read: |r| llm(r, |l| l.first_token.p50_us),
+        show: time,
+        more_is_better: false,
+    },
+    Figure {
+        name: "first token p99",
+        read: |r| llm(r, |l| l.first_token.p99_us),
+        show: time,
+        more_is_better: false,
+    },
+    Figure { name: "gap p99", read: |r| llm(r, |l| l.gap.p99_us), show: time, more_is_better: false },
+    Figure { name: "unstarted", read: |r| Some(r.unstarted as f64), show: plain, more_is_better: false },
 ];
+
+fn llm(round: &RoundResult, read: fn(&LlmResult) -> u64) -> Option<f64> {
+    round.llm.as_ref().map(|llm| read(llm) as f64)
+}
 
 fn plain(value: f64) -> String {
     format!("{value:.0}")
@@ -84,7 +127,7 @@ fn text(a: &RunResult, b: &RunResult) -> (String, bool) {
     let mut table = Table::new(&["figure", "A", "B", "difference", "95 % interval", ""]);
     let mut any_worse = false;
     for figure in FIGURES {
-        let values = |run: &RunResult| run.rounds.iter().map(figure.read).collect::<Vec<_>>();
+        let values = |run: &RunResult| run.rounds.iter().filter_map(figure.read).collect::<Vec<_>>();
         let (of_a, of_b) = (values(a), values(b));
         let (Some(median_a), Some(median_b)) = (median(&of_a), median(&of_b)) else { continue };
         let difference = if median_a == 0.0 {

@@ -1,4 +1,4 @@
-//! `penstock-bench`: load generator, mock upstreams, and tables over their results. Only reads the command line and
+//! `penstock-bench`: load generators, mock upstreams, and tables over their results. Only reads the command line and
 //! hands over to the subcommand.
 #![allow(clippy::disallowed_methods, reason = "a program of its own, with a clock and an environment")]
 #![deny(unsafe_code)]
@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Load generator and mock upstreams for HTTP/1.1
+/// Load generator and mock upstreams for HTTP/1.1, and for language models over it
 #[derive(Debug, Parser)]
 #[command(name = "penstock-bench", version)]
 struct Cli {
@@ -35,6 +35,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Load(Box<load::args::LoadArgs>),
+    LoadLlm(Box<load::llm::LoadLlmArgs>),
     Mock(Box<mock::args::MockArgs>),
     MockLlm(Box<mock_llm::args::MockLlmArgs>),
     Compare(compare::CompareArgs),
@@ -44,6 +45,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Load(args) => load::run::run(&args),
+        Command::LoadLlm(args) => load::llm::run(&args),
         Command::Mock(args) => mock::server::run(&args),
         Command::MockLlm(args) => mock_llm::server::run(&args),
         Command::Compare(args) => compare::run(&args),

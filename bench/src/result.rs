@@ -6,6 +6,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::llm::Usage;
+
 /// Format number of the file.
 pub(crate) const FORMAT: u32 = 1;
 
@@ -69,6 +71,45 @@ pub(crate) struct RoundResult {
     pub(crate) service: Option<Percentiles>,
     /// CPU time of the generator's threads for one answer.
     pub(crate) generator_cpu_us_per_answer: f64,
+    /// What the answers of language models brought; absent in any other load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) llm: Option<LlmResult>,
+}
+
+/// Figures of answers of language models, of those with status 2xx.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct LlmResult {
+    /// Streams that came to their end.
+    pub(crate) streams: u64,
+    /// Answers in one piece.
+    pub(crate) whole: u64,
+    /// From the planned start to the first piece of text, thinking or a tool call; streams only.
+    pub(crate) first_token: Percentiles,
+    /// Between two such pieces of one stream.
+    pub(crate) gap: Percentiles,
+    /// Tokens a second from the first piece to the last, by the usage that was told; streams of two or more pieces.
+    pub(crate) stream_tokens_per_s: Rates,
+    /// Tokens of all answers a second of the measured time, by the usage that was told.
+    pub(crate) output_tokens_per_s: f64,
+    /// Sum of what was told.
+    pub(crate) usage: Usage,
+    /// Answers that told none.
+    pub(crate) without_usage: u64,
+    /// Sum of the header `x-penstock-cost-usd` in nano-dollars; absent if no answer carried it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cost_nano_usd: Option<u64>,
+    /// Answers that carried it.
+    #[serde(default)]
+    pub(crate) with_cost: u64,
+}
+
+/// A distribution of rates.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Rates {
+    pub(crate) p1: u64,
+    pub(crate) p10: u64,
+    pub(crate) p50: u64,
+    pub(crate) p90: u64,
 }
 
 /// A distribution, in microseconds.

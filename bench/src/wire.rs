@@ -60,6 +60,8 @@ pub(crate) struct AnswerHead {
     pub(crate) framing: Framing,
     /// Whether the server will close after it.
     pub(crate) close: bool,
+    /// Header fields, names in lower case.
+    pub(crate) headers: HeaderMap,
 }
 
 /// Reads more bytes behind those already in the buffer; returns their number, 0 at the end of the stream.
@@ -88,7 +90,7 @@ pub(crate) fn take_answer_head(
         Ok(Decoded::Some(head)) => {
             let framing = answer_framing(head.status, &head.headers, to_head)?;
             let close = framing == Framing::UntilClose || closes(head.version, &head.headers);
-            Ok(Some(AnswerHead { status: head.status, framing, close }))
+            Ok(Some(AnswerHead { status: head.status, framing, close, headers: head.headers }))
         }
         Ok(_) => Ok(None),
         Err(error) => Err(WireError::Malformed(error.to_string())),

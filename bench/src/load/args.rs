@@ -28,6 +28,40 @@ Exit: 0 the run was done, 1 it could not be done, 3 with --check if any request 
 pub(crate) struct LoadArgs {
     /// Address and path, as http://127.0.0.1:8080/path
     pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Method
+    #[arg(short = 'X', long, default_value = "GET")]
+    pub(crate) method: String,
+    /// Header field as "name: value", may be repeated
+    #[arg(short = 'H', long = "header")]
+    pub(crate) headers: Vec<String>,
+    /// Body: this text
+    #[arg(long, group = "body_source")]
+    pub(crate) body: Option<String>,
+    /// Body: this many bytes
+    #[arg(long, group = "body_source", value_parser = units::size)]
+    pub(crate) body_size: Option<usize>,
+    /// Body: the content of this file
+    #[arg(long, group = "body_source")]
+    pub(crate) body_file: Option<PathBuf>,
+    /// Send bodies in chunks of this size instead of with a length
+    #[arg(long, value_parser = units::size)]
+    pub(crate) chunked: Option<usize>,
+    /// Draw requests from this file of JSON lines (see below)
+    #[arg(long, conflicts_with_all = ["body", "body_size", "body_file", "method"])]
+    pub(crate) mix: Option<PathBuf>,
+    /// File with one value a line; each request carries one, drawn at random
+    #[arg(long)]
+    pub(crate) keys: Option<PathBuf>,
+    /// Header that carries the value of --keys
+    #[arg(long, default_value = "x-api-key")]
+    pub(crate) key_header: String,
+}
+
+/// What every kind of load can be told.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
     /// Connections over all threads
     #[arg(short, long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) connections: u32,
@@ -64,33 +98,6 @@ pub(crate) struct LoadArgs {
     /// Deadline for a connect and for an answer
     #[arg(long, default_value = "10s", value_parser = units::duration)]
     pub(crate) timeout: Duration,
-    /// Method
-    #[arg(short = 'X', long, default_value = "GET")]
-    pub(crate) method: String,
-    /// Header field as "name: value", may be repeated
-    #[arg(short = 'H', long = "header")]
-    pub(crate) headers: Vec<String>,
-    /// Body: this text
-    #[arg(long, group = "body_source")]
-    pub(crate) body: Option<String>,
-    /// Body: this many bytes
-    #[arg(long, group = "body_source", value_parser = units::size)]
-    pub(crate) body_size: Option<usize>,
-    /// Body: the content of this file
-    #[arg(long, group = "body_source")]
-    pub(crate) body_file: Option<PathBuf>,
-    /// Send bodies in chunks of this size instead of with a length
-    #[arg(long, value_parser = units::size)]
-    pub(crate) chunked: Option<usize>,
-    /// Draw requests from this file of JSON lines (see below)
-    #[arg(long, conflicts_with_all = ["body", "body_size", "body_file", "method"])]
-    pub(crate) mix: Option<PathBuf>,
-    /// File with one value a line; each request carries one, drawn at random
-    #[arg(long)]
-    pub(crate) keys: Option<PathBuf>,
-    /// Header that carries the value of --keys
-    #[arg(long, default_value = "x-api-key")]
-    pub(crate) key_header: String,
     /// Seed of all random draws
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,

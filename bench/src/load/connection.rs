@@ -12,6 +12,7 @@ use monoio::io::{AsyncWriteRentExt, OwnedReadHalf, OwnedWriteHalf, Splitable};
 use monoio::net::TcpStream;
 
 use super::deadline::{Deadline, Late};
+use super::llm::{AnswerReader, Facts};
 use super::request::Request;
 use super::tally::Failure;
 use crate::wire::{self, WireError};
@@ -24,6 +25,8 @@ pub(crate) struct Connection {
     reader: OwnedReadHalf<TcpStream>,
     writer: OwnedWriteHalf<TcpStream>,
     buffer: BytesMut,
+    /// Reads answers of language models.
+    pub(crate) answers: AnswerReader,
     /// Requests sent on it.
     pub(crate) sent: u64,
 }
@@ -39,6 +42,8 @@ pub(crate) struct Exchange {
     pub(crate) close: bool,
     /// The server said that it will close.
     pub(crate) server_closes: bool,
+    /// What an answer of a language model says of itself.
+    pub(crate) facts: Option<Facts>,
 }
 
 /// Opens a connection.
@@ -55,7 +60,7 @@ pub(crate) async fn connect(address: SocketAddr, deadline: &mut Deadline) -> Res
     };
     stream.set_nodelay(true).map_err(|_| Failure::Connect)?;
     let (reader, writer) = stream.into_split();
-    Ok(Connection { reader, writer, buffer: BytesMut::new(), sent: 0 })
+    Ok(Connection { reader, writer, buffer: BytesMut::new(), answers: AnswerReader::default(), sent: 0 })
 }
 
 impl Connection {
@@ -74,11 +79,16 @@ impl Connection {
         self.sent += 1;
         let first = request.first_write(key_field, last);
         let sent_bytes = (first.len() + request.large_body.len()) as u64;
-        let Self { reader, writer, buffer, .. } = self;
+        let Self { reader, writer, buffer, answers, .. } = self;
+        let mut observer = request.expects.map(|expects| {
+            answers.expect(expects);
+            answers
+        });
+        let observed = observer.as_deref_mut();
         let exchange = async {
             if request.large_body.is_empty() {
                 let (written, _) = writer.write_all(first).await;
-                let read = read_answer(reader, buffer, request.is_head).await;
+                let read = read_answer(reader, buffer, request.is_head, observed).await;
                 // A server may answer and close before it has read everything: its answer counts.
                 match (written, read) {
                     (_, Ok(exchange)) => Ok(exchange),
@@ -90,16 +100,20 @@ impl Connection {
                     writer,
                     first,
                     request.large_body.clone(),
-                    read_answer(reader, buffer, request.is_head),
+                    read_answer(reader, buffer, request.is_head, observed),
                 )
                 .await
             }
         };
-        match deadline.guard(since, exchange).await {
-            Ok(Ok(exchange)) => Ok(Exchange { sent_bytes, close: exchange.close || last, ..exchange }),
-            Ok(Err(failure)) => Err(failure),
-            Err(Late) => Err(Failure::Timeout),
-        }
+        let exchange = match deadline.guard(since, exchange).await {
+            Ok(outcome) => outcome?,
+            Err(Late) => return Err(Failure::Timeout),
+        };
+        let facts = match observer {
+            Some(answers) => answers.finish().map_err(Failure::Answer)?,
+            None => None,
+        };
+        Ok(Exchange { sent_bytes, close: exchange.close || last, facts, ..exchange })
     }
 
     /// Waits for the server's end of the stream, so that the server is the one that keeps the closed address pair.
@@ -150,6 +164,7 @@ async fn read_answer(
     reader: &mut OwnedReadHalf<TcpStream>,
     buffer: &mut BytesMut,
     to_head: bool,
+    mut observer: Option<&mut AnswerReader>,
 ) -> Result<Exchange, WireError> {
     let mut interim = 0;
     loop {
@@ -168,7 +183,14 @@ async fn read_answer(
             }
             continue;
         }
-        let body_bytes = wire::skim_body(reader, buffer, head.framing, |_| ()).await?;
+        let body_bytes = match &mut observer {
+            None => wire::skim_body(reader, buffer, head.framing, |_| ()).await?,
+            Some(answers) => {
+                answers.begin(head.status, &head.headers);
+                wire::skim_body(reader, buffer, head.framing, |piece| answers.take(piece, Instant::now()))
+                    .await?
+            }
+        };
         // Bytes behind an answer that nobody asked for: the framing of this connection can't be trusted further.
         let close = head.close || switches || !buffer.is_empty();
         return Ok(Exchange {
@@ -178,6 +200,7 @@ async fn read_answer(
             sent_bytes: 0,
             close,
             server_closes: head.close,
+            facts: None,
         });
     }
 }

@@ -8,14 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::args::LoadArgs;
+use super::args::{LoadArgs, RunArgs};
 use super::request::{Mix, Request, RequestParts, key_field};
 use crate::units::Rate;
 
 /// Longest mix or key file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 /// Requests in a mix.
-const MIX_REQUESTS_MAX: usize = 10_000;
+pub(super) const MIX_REQUESTS_MAX: usize = 10_000;
 /// Time of a round when neither time nor number of requests is given.
 const DURATION_DEFAULT: Duration = Duration::from_secs(10);
 
@@ -25,7 +25,10 @@ pub(crate) struct Plan {
     pub(crate) address: SocketAddr,
     pub(crate) url: String,
     pub(crate) mix: Mix,
-    pub(crate) key_fields: Vec<Bytes>,
+    /// Fields with the keys, for each style in which a request may carry one; the same keys in the same order.
+    pub(crate) key_fields: Vec<Vec<Bytes>>,
+    /// Answers are those of language models.
+    pub(crate) llm: bool,
     pub(crate) connections: usize,
     pub(crate) threads: usize,
     pub(crate) warmup: Duration,
@@ -73,6 +76,24 @@ impl Plan {
     /// A sentence that names the option or the line of the file.
     pub(crate) fn new(args: &LoadArgs) -> Result<Self, String> {
         let (host, path) = split_url(&args.url)?;
+        let keys = args
+            .keys
+            .as_deref()
+            .map_or(Ok(Vec::new()), |file| keys(file, &|key| key_field(&args.key_header, key)))?;
+        Self::of(&args.run, &args.url, host, (mix(args, host, path)?, vec![keys]), false)
+    }
+
+    /// Checks what every kind of load can be told.
+    ///
+    /// # Errors
+    /// A sentence that names the option.
+    pub(super) fn of(
+        args: &RunArgs,
+        url: &str,
+        host: &str,
+        (mix, key_fields): (Mix, Vec<Vec<Bytes>>),
+        llm: bool,
+    ) -> Result<Self, String> {
         let address = resolve(host)?;
         let threads = usize::from(args.threads);
         let connections = args.connections as usize;
@@ -97,9 +118,10 @@ impl Plan {
         };
         Ok(Self {
             address,
-            url: args.url.clone(),
-            mix: mix(args, host, path)?,
-            key_fields: args.keys.as_deref().map_or(Ok(Vec::new()), |file| keys(file, &args.key_header))?,
+            url: url.to_owned(),
+            mix,
+            key_fields,
+            llm,
             connections,
             threads,
             warmup: args.warmup,
@@ -116,7 +138,7 @@ impl Plan {
     }
 }
 
-fn split_url(url: &str) -> Result<(&str, &str), String> {
+pub(super) fn split_url(url: &str) -> Result<(&str, &str), String> {
     let Some(rest) = url.strip_prefix("http://") else {
         return Err(match url.split_once("://") {
             Some(("https", _)) => "https is not supported by this generator; load plain HTTP/1.1".into(),
@@ -199,7 +221,7 @@ fn mix_line(
     })
 }
 
-fn header(field: &str) -> Result<(String, String), String> {
+pub(super) fn header(field: &str) -> Result<(String, String), String> {
     let (name, value) =
         field.split_once(':').ok_or_else(|| format!("header `{field}` must be written as `name: value`"))?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
@@ -217,11 +239,12 @@ fn body(text: Option<&str>, size: Option<usize>, file: Option<&Path>) -> Result<
     }
 }
 
-fn keys(file: &Path, name: &str) -> Result<Vec<Bytes>, String> {
+/// The fields that `field` makes of the lines of a file.
+pub(super) fn keys(file: &Path, field: &dyn Fn(&str) -> Result<Bytes, String>) -> Result<Vec<Bytes>, String> {
     let fields = read_lines(file)?
         .iter()
         .map(|(number, key)| {
-            key_field(name, key.trim()).map_err(|error| format!("{}:{number}: {error}", file.display()))
+            field(key.trim()).map_err(|error| format!("{}:{number}: {error}", file.display()))
         })
         .collect::<Result<Vec<_>, _>>()?;
     if fields.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::result::{Percentiles, RoundResult, RunResult};
+use crate::result::{LlmResult, Percentiles, RoundResult, RunResult};
 
 /// Whether every request was answered and none with 4xx or 5xx.
 pub(crate) fn all_good(result: &RunResult) -> bool {
@@ -65,7 +65,44 @@ fn one_round(out: &mut String, round: &RoundResult) {
             round.unstarted
         );
     }
+    if let Some(llm) = &round.llm {
+        of_models(out, llm);
+    }
     let _ = writeln!(out, "  generator  {:.2} us CPU an answer", round.generator_cpu_us_per_answer);
+}
+
+fn of_models(out: &mut String, llm: &LlmResult) {
+    let _ = writeln!(out, "  models     {} streams, {} answers in one piece", llm.streams, llm.whole);
+    if llm.streams > 0 {
+        percentiles(out, "1st token", &llm.first_token);
+        percentiles(out, "gap", &llm.gap);
+        let rates = &llm.stream_tokens_per_s;
+        let _ = writeln!(
+            out,
+            "  tokens/s   a stream: p1 {}  p10 {}  p50 {}  p90 {}",
+            rates.p1, rates.p10, rates.p50, rates.p90
+        );
+    }
+    let usage = &llm.usage;
+    let _ = write!(
+        out,
+        "  usage      {:.0} output tokens/s; input {}, cached {}, written {}, output {}, reasoning {}",
+        llm.output_tokens_per_s,
+        usage.input,
+        usage.cached_read,
+        usage.cache_write + usage.cache_write_1h,
+        usage.output,
+        usage.reasoning
+    );
+    match llm.without_usage {
+        0 => out.push('\n'),
+        count => {
+            let _ = writeln!(out, "; {count} answers told none");
+        }
+    }
+    if let Some(nano_usd) = llm.cost_nano_usd {
+        let _ = writeln!(out, "  cost       {:.9} USD of {} answers", nano_usd as f64 / 1e9, llm.with_cost);
+    }
 }
 
 fn percentiles(out: &mut String, name: &str, of: &Percentiles) {

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 
+use super::llm::Expects;
 use crate::rng::Rng;
 
 /// Bodies up to this size travel in one write with their head.
@@ -24,6 +25,10 @@ pub(crate) struct Request {
     whole_close: Bytes,
     /// Answers to HEAD have no body.
     pub(crate) is_head: bool,
+    /// The answer is one of a language model, of this form.
+    pub(crate) expects: Option<Expects>,
+    /// Which of the plan's styles of keys it carries.
+    pub(crate) key_style: usize,
     weight: u32,
 }
 
@@ -102,8 +107,15 @@ impl Request {
             tail: tail.into(),
             large_body,
             is_head: method == Method::HEAD,
+            expects: None,
+            key_style: 0,
             weight: parts.weight,
         })
+    }
+
+    /// The same request, whose answer is one of a language model.
+    pub(crate) fn of_model(self, expects: Expects, key_style: usize) -> Self {
+        Self { expects: Some(expects), key_style, ..self }
     }
 
     /// The first write of the request: head and small body. Without a key nothing is copied.

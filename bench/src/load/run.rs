@@ -8,8 +8,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
 
-use super::args::LoadArgs;
+use super::args::{LoadArgs, RunArgs};
 use super::hdr_log::{HdrFile, HdrLog};
+use super::llm;
 use super::plan::Plan;
 use super::report;
 use super::schedule;
@@ -58,7 +59,15 @@ pub(crate) struct Share {
 /// # Errors
 /// A sentence for the user if the run could not be done.
 pub(crate) fn run(args: &LoadArgs) -> Result<u8, String> {
-    let plan = Arc::new(Plan::new(args)?);
+    run_plan(Plan::new(args)?, &args.run)
+}
+
+/// Runs a plan and writes what was asked for; returns the process's exit code.
+///
+/// # Errors
+/// A sentence for the user if the run could not be done.
+pub(super) fn run_plan(plan: Plan, args: &RunArgs) -> Result<u8, String> {
+    let plan = Arc::new(plan);
     let driver = driver::pick(args.driver).map_err(|error| error.to_string())?;
     let descriptors = sys::raise_descriptor_limit();
     let needed = plan.connections as u64 + DESCRIPTORS_SPARE;
@@ -220,6 +229,7 @@ fn follow(
 fn summarise(plan: &Plan, reports: &[WorkerReport], measure_from: Instant) -> RoundResult {
     let (mut latency, mut service) = (histogram(), histogram());
     let mut result = RoundResult { status: BTreeMap::new(), ..RoundResult::default() };
+    let mut of_models = plan.llm.then(llm::Tally::new);
     let mut cpu = Duration::ZERO;
     let mut last_done = plan.duration.map(|duration| measure_from + duration);
     for WorkerReport { tally, cpu: thread_cpu } in reports {
@@ -238,6 +248,9 @@ fn summarise(plan: &Plan, reports: &[WorkerReport], measure_from: Instant) -> Ro
         result.bytes_out += tally.bytes_out;
         result.connects += tally.connects;
         result.unstarted += tally.unstarted;
+        if let (Some(sum), Some(part)) = (&mut of_models, &tally.llm) {
+            sum.add(part);
+        }
         last_done = last_done.max(tally.last_done);
         cpu += *thread_cpu;
     }
@@ -250,6 +263,7 @@ fn summarise(plan: &Plan, reports: &[WorkerReport], measure_from: Instant) -> Ro
         result.generator_cpu_us_per_answer = cpu.as_secs_f64() * 1e6 / result.answers as f64;
     }
     result.latency = percentiles(&latency);
+    result.llm = of_models.map(|tally| tally.result(duration));
     if let Some(open) = plan.open {
         result.service = Some(percentiles(&service));
         result.planned_per_s = Some(schedule::rate_at(open.rate, open.ramp, plan.warmup + duration));
@@ -257,7 +271,8 @@ fn summarise(plan: &Plan, reports: &[WorkerReport], measure_from: Instant) -> Ro
     result
 }
 
-fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
+/// A distribution in the form of the result.
+pub(super) fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
     if histogram.is_empty() {
         return Percentiles::default();
     }

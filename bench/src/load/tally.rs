@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use super::llm::{self, Fault};
 use super::run::Event;
 use crate::sys;
 use crate::wire::WireError;
@@ -35,6 +36,8 @@ pub(crate) enum Failure {
     Timeout,
     /// The answer is not HTTP/1.
     Malformed,
+    /// The answer was complete for HTTP and is not one of the language model.
+    Answer(Fault),
     /// Any other failure of the socket.
     Other,
 }
@@ -50,6 +53,7 @@ impl Failure {
             Self::Truncated => "truncated",
             Self::Timeout => "timeout",
             Self::Malformed => "malformed",
+            Self::Answer(fault) => fault.name(),
             Self::Other => "other",
         }
     }
@@ -120,6 +124,8 @@ pub(crate) struct Tally {
     pub(crate) connects: u64,
     pub(crate) unstarted: u64,
     pub(crate) last_done: Option<Instant>,
+    /// Figures of language models' answers, where those are asked for.
+    pub(crate) llm: Option<llm::Tally>,
     cpu_at_first: Option<Duration>,
     /// The status that came last and its count, so that a steady status costs no map look-up.
     run_of_status: (u16, u64),
@@ -164,6 +170,7 @@ impl Tally {
             connects: 0,
             unstarted: 0,
             last_done: None,
+            llm: None,
             cpu_at_first: None,
             run_of_status: (0, 0),
             progress,
@@ -171,11 +178,12 @@ impl Tally {
         }
     }
 
-    /// Counts an answer. Costs two histogram updates and no allocation once its status has been seen.
-    pub(crate) fn answer(&mut self, answered: &Answered) {
+    /// Counts an answer, and says whether it is in the measured part. Costs two histogram updates and no allocation once
+    /// its status has been seen.
+    pub(crate) fn answer(&mut self, answered: &Answered) -> bool {
         bump(&self.progress.answers);
         if !self.is_measured(answered.planned, answered.done) {
-            return;
+            return false;
         }
         if self.cpu_at_first.is_none() {
             self.cpu_at_first = Some(sys::thread_cpu_time());
@@ -199,6 +207,7 @@ impl Tally {
             intervals
                 .record(answered.done.saturating_duration_since(self.measure_from).as_secs(), latency_us);
         }
+        true
     }
 
     /// Counts a request without an answer.
@@ -273,7 +282,8 @@ fn bump(counter: &AtomicU64) {
     counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
-fn micros(duration: Duration) -> u64 {
+/// Whole microseconds, at least one: histograms begin there.
+pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).max(1)
 }
 

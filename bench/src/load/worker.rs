@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::{Connection, connect};
 use super::deadline::Deadline;
+use super::llm;
 use super::pace::Pace;
 use super::plan::Plan;
 use super::run::{Event, Share};
@@ -95,9 +96,11 @@ async fn drive(
         }
     };
     let log = round.log.then(|| events.clone());
+    let mut tally = Tally::new(pace.is_open(), measure_from, end, progress, log);
+    tally.llm = plan.llm.then(llm::Tally::new);
     let shared = Rc::new(Shared {
         plan: plan.clone(),
-        tally: RefCell::new(Tally::new(pace.is_open(), measure_from, end, progress, log)),
+        tally: RefCell::new(tally),
         pace,
         rng: RefCell::new(Rng::new(share.seed)),
         running: Cell::new(share.connections),
@@ -190,15 +193,17 @@ async fn one_request(
     let connection = open.insert(fresh);
     let (request, key_field) = {
         let mut rng = shared.rng.borrow_mut();
-        let key_field = match plan.key_fields.len() {
+        // Every style has the same number of keys.
+        let key = match plan.key_fields.first().map_or(0, Vec::len) {
             0 => None,
-            count => Some(&plan.key_fields[rng.below(count)][..]),
+            count => Some(rng.below(count)),
         };
-        (plan.mix.draw(&mut rng), key_field)
+        let request = plan.mix.draw(&mut rng);
+        (request, key.map(|key| &plan.key_fields[request.key_style][key][..]))
     };
     let last = plan.per_connection == Some(connection.sent + 1);
     let exchange = connection.exchange(request, key_field, last, sent, deadline).await?;
-    shared.tally.borrow_mut().answer(&Answered {
+    let answered = Answered {
         planned,
         sent,
         done: Instant::now(),
@@ -206,7 +211,15 @@ async fn one_request(
         interim: exchange.interim,
         body_bytes: exchange.body_bytes,
         sent_bytes: exchange.sent_bytes,
-    });
+    };
+    {
+        let mut tally = shared.tally.borrow_mut();
+        if tally.answer(&answered)
+            && let (Some(of_models), Some(facts)) = (&mut tally.llm, exchange.facts)
+        {
+            of_models.take(planned, &facts, connection.answers.gaps());
+        }
+    }
     if exchange.close {
         if last && exchange.server_closes {
             connection.await_close(deadline).await;

@@ -17,6 +17,9 @@ const BACKLOG: i32 = 4096;
 /// Pause after a failed accept: the cause (no descriptors left) does not go away at once.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
+/// Serves one connection to its end.
+type Serve<S, F> = fn(TcpStream, Rc<S>) -> F;
+
 /// Where and how a mock listens.
 #[derive(Debug, Args)]
 pub(crate) struct ListenArgs {
@@ -42,7 +45,7 @@ pub(crate) struct ListenArgs {
 pub(crate) fn run<S, M, F>(
     args: &ListenArgs,
     make: impl Fn(usize) -> M,
-    serve: fn(TcpStream, Rc<S>) -> F,
+    serve: Serve<S, F>,
 ) -> Result<u8, String>
 where
     S: 'static,
@@ -78,7 +81,7 @@ fn serve_thread<S, F>(
     driver: Driver,
     core: Option<usize>,
     (address, shared_port): (SocketAddr, bool),
-    (make, serve): (impl FnOnce() -> S, fn(TcpStream, Rc<S>) -> F),
+    (make, serve): (impl FnOnce() -> S, Serve<S, F>),
     bound: &mpsc::Sender<Result<SocketAddr, String>>,
 ) -> Result<(), String>
 where
@@ -108,7 +111,7 @@ where
     served.map_err(|error| format!("cannot build a runtime on {driver}: {error}"))
 }
 
-async fn accept<S, F>(listener: &TcpListener, state: &Rc<S>, serve: fn(TcpStream, Rc<S>) -> F)
+async fn accept<S, F>(listener: &TcpListener, state: &Rc<S>, serve: Serve<S, F>)
 where
     F: Future<Output = ()> + 'static,
 {

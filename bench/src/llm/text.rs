@@ -9,7 +9,7 @@ const WORDS: [&str; 32] = [
 ];
 
 /// Tokens of the longest text: beyond the output limits of all models that are served today.
-pub(crate) const TOKENS_MAX: u32 = 1 << 20;
+pub(crate) const TOKENS_MAX: u32 = 1 << 18;
 
 /// Appends the tokens from `from` up to, not including, `to` of the endless text.
 pub(crate) fn push_tokens(out: &mut Vec<u8>, from: u32, to: u32) {

@@ -20,7 +20,7 @@ use super::control;
 use super::dialect;
 use super::draft::Draft;
 use super::extras::{self, Extra};
-use super::ledger::{Call, Ledger, Outcome, State, unix_us};
+use super::ledger::{Call, Ledger, Outcome, State, Who, unix_us};
 use super::limits::{self, Allowance, Left};
 use super::orders::{Fault, Orders};
 use super::refusal::{self, Refusal, Why};
@@ -187,39 +187,37 @@ impl Peer {
         let asked = ask::read(dialect, &self.body, model, stream);
         let key = api_key(head);
         let (name, stream) = asked.as_ref().map_or(("", false), |ask| (&ask.model, ask.stream));
-        let orders = mock.settings.orders(&key, name, &head.headers, &mut mock.rng.borrow_mut());
-        let dialect = orders.as_ref().ok().and_then(|orders| orders.dialect).unwrap_or(dialect);
-        let id = text(&head.headers, &mock.id_header);
-        let (call, left) = mock.ledger.begin((&key, name, id), (Some(dialect), stream), mock.allowed);
-        let now_s = unix_us() / 1_000_000;
+        let (orders, wrong) =
+            match mock.settings.orders(&key, name, &head.headers, &mut mock.rng.borrow_mut()) {
+                Ok(orders) => (orders, None),
+                Err(words) => (Orders::default(), Some(words)),
+            };
+        let dialect = orders.dialect.unwrap_or(dialect);
         let form = Form { dialect, stream, array };
-        let (orders, prepared) = match (&asked, orders) {
-            (Ok(ask), Ok(orders)) => {
-                let why = match (orders.error, orders.status) {
-                    (Some(told), _) => Some(Why::Told(told)),
-                    (None, Some(status)) => Some(Why::Status(status)),
-                    (None, None) => left.exceeded.then_some(Why::Limited),
-                };
-                let prepared = match why {
-                    Some(why) => refuse(form, &why, &orders, left, call.number),
-                    None => {
-                        let place = (mock.epoch, call.number, now_s);
-                        let reply = Reply::new(dialect, ask, &orders, self.body.len(), place);
-                        accept(form, reply, &orders)
-                    }
-                };
-                (orders, prepared)
+        let who = Who {
+            key: &key,
+            model: orders.model.as_deref().unwrap_or(name),
+            asked: name,
+            id: text(&head.headers, &mock.id_header),
+        };
+        let (call, left) = mock.ledger.begin(&who, (dialect, stream), mock.allowed);
+        let now_s = unix_us() / 1_000_000;
+        let ask = match (&asked, wrong) {
+            (Err(words), _) => Err(Why::Invalid(words.clone())),
+            (Ok(_), Some(words)) => Err(Why::Invalid(words)),
+            (Ok(ask), None) => match (orders.error, orders.status) {
+                (Some(told), _) => Err(Why::Told(told)),
+                (None, Some(status)) => Err(Why::Status(status)),
+                (None, None) if left.exceeded => Err(Why::Limited),
+                (None, None) => Ok(ask),
+            },
+        };
+        let prepared = match ask {
+            Ok(ask) => {
+                let place = (mock.epoch, call.number, now_s);
+                accept(form, Reply::new(dialect, ask, &orders, self.body.len(), place), &orders)
             }
-            (Err(words), orders) => {
-                let orders = orders.unwrap_or_default();
-                let refused = refuse(form, &Why::Invalid(words.clone()), &orders, left, call.number);
-                (orders, refused)
-            }
-            (Ok(_), Err(words)) => {
-                let orders = Orders::default();
-                let refused = refuse(form, &Why::Invalid(words), &orders, left, call.number);
-                (orders, refused)
-            }
+            Err(why) => refuse(form, &why, &orders, left, call.number),
         };
         let Prepared { mut answer, reply } = prepared;
         push_own_fields(&mut answer.head, dialect, mock.epoch, call.number);
@@ -244,7 +242,8 @@ impl Peer {
         let key = api_key(head);
         let orders = mock.settings.orders(&key, &model, &head.headers, &mut mock.rng.borrow_mut());
         let id = text(&head.headers, &mock.id_header);
-        let (call, left) = mock.ledger.begin((&key, &model, id), (Some(dialect), false), mock.allowed);
+        let who = Who { key: &key, model: &model, asked: &model, id };
+        let (call, left) = mock.ledger.begin(&who, (dialect, false), mock.allowed);
         let now_s = unix_us() / 1_000_000;
         let form = Form { dialect, stream: false, array: false };
         let made = match &orders {

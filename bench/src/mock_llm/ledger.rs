@@ -32,14 +32,26 @@ pub(super) enum State {
     Nothing,
 }
 
+/// Whose request it is, and for what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Who<'a> {
+    pub(super) key: &'a str,
+    /// The model that answers and is billed.
+    pub(super) model: &'a str,
+    /// The model that was asked.
+    pub(super) asked: &'a str,
+    pub(super) id: Option<&'a str>,
+}
+
 /// What is known of a request when it begins.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) number: u64,
     key: u32,
     model: u32,
+    asked: u32,
     id: Option<Box<str>>,
-    dialect: Option<Dialect>,
+    dialect: Dialect,
     stream: bool,
     begun_unix_us: u64,
     /// The mark that was set when it was looked at last.
@@ -129,15 +141,15 @@ impl Ledger {
     /// Notes that a request has begun, and counts it against the limit of its key.
     pub(super) fn begin(
         &self,
-        (key, model, id): (&str, &str, Option<&str>),
-        (dialect, stream): (Option<Dialect>, bool),
+        who: &Who<'_>,
+        (dialect, stream): (Dialect, bool),
         allowed: Allowance,
     ) -> (Call, Left) {
         let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         self.in_flight_max.fetch_max(now, Ordering::Relaxed);
         let begun_unix_us = unix_us();
         let mut books = self.books();
-        let (key, model) = (books.name(key), books.name(model));
+        let (key, model, asked) = (books.name(who.key), books.name(who.model), books.name(who.asked));
         let account = books.keys.entry(key).or_default();
         account.calls += 1;
         let left = account.window.take(allowed, begun_unix_us / 1_000_000);
@@ -146,7 +158,8 @@ impl Ledger {
             number: self.requests.fetch_add(1, Ordering::Relaxed),
             key,
             model,
-            id: id.filter(|id| id.len() <= NAME_BYTES_MAX).map(Into::into),
+            asked,
+            id: who.id.filter(|id| id.len() <= NAME_BYTES_MAX).map(Into::into),
             dialect,
             stream,
             begun_unix_us,
@@ -257,7 +270,8 @@ impl Ledger {
                 "id": line.call.id,
                 "key": books.names[line.call.key as usize],
                 "model": books.names[line.call.model as usize],
-                "dialect": line.call.dialect.map(Dialect::name),
+                "asked": books.names[line.call.asked as usize],
+                "dialect": line.call.dialect.name(),
                 "stream": line.call.stream,
                 "status": line.outcome.status,
                 "state": line.outcome.state,
@@ -305,8 +319,12 @@ mod tests {
 
     const FREE: Allowance = Allowance { requests: u64::MAX, tokens: u64::MAX };
 
+    fn who(key: &str) -> Who<'_> {
+        Who { key, model: "m", asked: "n", id: Some("r-1") }
+    }
+
     fn one(ledger: &Ledger, key: &str, output: u64, state: State) {
-        let (call, _) = ledger.begin((key, "m", Some("r-1")), (Some(Dialect::Gemini), true), FREE);
+        let (call, _) = ledger.begin(&who(key), (Dialect::Gemini, true), FREE);
         let usage = Usage { input: 10, output, ..Usage::default() };
         let outcome = Outcome {
             status: 200,
@@ -344,7 +362,7 @@ mod tests {
     #[test]
     fn a_mark_parts_what_was_written_before_it() {
         let ledger = Ledger::new(10);
-        let begin = || ledger.begin(("a", "m", None), (None, false), FREE).0;
+        let begin = || ledger.begin(&who("a"), (Dialect::Gemini, false), FREE).0;
         let mut call = begin();
         ledger.look_at_mark(&mut call, 100);
         ledger.mark();
@@ -369,7 +387,7 @@ mod tests {
     fn a_limit_is_of_its_key() {
         let ledger = Ledger::new(10);
         let allowed = Allowance { requests: 1, tokens: 1000 };
-        let exceeded = |key| ledger.begin((key, "m", None), (None, false), allowed).1.exceeded;
+        let exceeded = |key| ledger.begin(&who(key), (Dialect::Gemini, false), allowed).1.exceeded;
         // Two windows may meet within this test; a third cannot begin.
         let first = [exceeded("a"), exceeded("a"), exceeded("a")];
         assert!(!first[0] && first[1..].contains(&true), "{first:?}");

@@ -93,6 +93,8 @@ pub(super) struct Orders {
     pub(super) over: f64,
     pub(super) usage: bool,
     pub(super) dialect: Option<Dialect>,
+    /// The model that the answer names.
+    pub(super) model: Option<String>,
     pub(super) status: Option<u16>,
     pub(super) error: Option<Told>,
     pub(super) retry_after: Option<Duration>,
@@ -121,6 +123,7 @@ impl Default for Orders {
             over: 1.0,
             usage: true,
             dialect: None,
+            model: None,
             status: None,
             error: None,
             retry_after: None,
@@ -148,6 +151,7 @@ const KEYS: &[(&str, &str)] = &[
     ("over=FACTOR", "usage: all figures times FACTOR, rounded up"),
     ("usage=no", "tell no usage; the bill counts all the same"),
     ("dialect=NAME", "the answer's dialect where the path leaves it open: openai_chat, mistral"),
+    ("model=NAME", "the model that the answer names and that is billed (the one that was asked)"),
     ("status=N", "answer with this error, in the words of the dialect"),
     (
         "error=KIND",
@@ -224,6 +228,8 @@ impl Orders {
             "over" => self.over = within(value, 0.0, OVER_MAX)?,
             "usage" => self.usage = yes(value)?,
             "dialect" => self.dialect = Some(value.parse()?),
+            "model" if value.is_empty() => return Err("a model has a name".into()),
+            "model" => self.model = Some(value.to_owned()),
             "status" => {
                 let status = whole(value, 599)?;
                 self.status = match status {
@@ -354,7 +360,8 @@ mod tests {
                 "TIME" => "2s",
                 "SHARE" => "0.5",
                 "FACTOR" => "1.5",
-                "NAME" => "mistral",
+                "NAME" if name == "dialect" => "mistral",
+                "NAME" => "m",
                 "KIND" if name == "fault" => "cut@7",
                 "KIND" => "quota",
                 "N" if name == "status" => "429",
@@ -377,13 +384,14 @@ mod tests {
             "status=302",
             "jitter=2",
             "answer=-1",
-            "answer=1048577",
+            "answer=262145",
             "tools=65",
             "fault=cut",
             "fault=close@5",
             "fault=cut@x",
             "error=what",
             "usage=maybe",
+            "model=",
             "explode=yes",
         ] {
             assert!(parse(text).is_err(), "{text}");

@@ -55,7 +55,7 @@ impl<'a> Reply<'a> {
     pub(super) fn new(
         dialect: Dialect,
         ask: &'a Ask,
-        orders: &Orders,
+        orders: &'a Orders,
         prompt_bytes: usize,
         (epoch, number, created_s): (u64, u64, u64),
     ) -> Self {
@@ -79,7 +79,7 @@ impl<'a> Reply<'a> {
             number,
             epoch,
             created_s,
-            model: &ask.model,
+            model: orders.model.as_deref().unwrap_or(&ask.model),
             thinking,
             text,
             calls: orders.tools,
@@ -194,7 +194,8 @@ pub(super) mod tests {
 
     fn reply(orders: &str, tokens_max: Option<u64>) -> (u32, u32, Stop) {
         let ask = ask(tokens_max);
-        let reply = Reply::new(Dialect::OpenAiChat, &ask, &parse(orders).unwrap(), 40, (1, 2, 3));
+        let orders = parse(orders).unwrap();
+        let reply = Reply::new(Dialect::OpenAiChat, &ask, &orders, 40, (1, 2, 3));
         (reply.thinking, reply.text, reply.stop)
     }
 
@@ -254,7 +255,8 @@ pub(super) mod tests {
     #[test]
     fn arguments_are_json_and_ids_differ() {
         let ask = ask(None);
-        let reply = Reply::new(Dialect::Mistral, &ask, &parse("tools=2").unwrap(), 40, (77, 2, 3));
+        let orders = parse("tools=2").unwrap();
+        let reply = Reply::new(Dialect::Mistral, &ask, &orders, 40, (77, 2, 3));
         for call in 0..8 {
             let value: serde_json::Value = serde_json::from_str(&reply.arguments(call).concat()).unwrap();
             assert!(value["city"].is_string() && value["unit"] == "C");

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 
-from harness import binary, command, request, wait_for
+from harness import Skip, binary, command, request, wait_for
 
 HERE = pathlib.Path(__file__).resolve().parent
 INSTALL_SECONDS_MAX = 600
@@ -78,6 +78,8 @@ class MockLlm:
 
 def client_python():
     """The Python that has the official clients of sdks.txt; makes it beside the built programs if it is not there."""
+    if sys.version_info < (3, 11):
+        raise Skip("the official clients need Python 3.11")
     wanted = HERE / "sdks.txt"
     digest = hashlib.sha256(wanted.read_bytes()).hexdigest()[:16]
     folder = pathlib.Path(os.environ["PENSTOCK_BIN_DIR"]).parent / f"llm-clients-{digest}"

@@ -42,7 +42,7 @@ impl Usage {
         self
     }
 
-    /// Every count by its own part of `of`: what was used when `done` of an answer's tokens were out.
+    /// Every count times a factor, rounded up.
     pub(crate) fn times(self, factor: f64) -> Self {
         // Counts stay far below 2^53, where the product is exact enough to be rounded up.
         let scale = |count: u64| (count as f64 * factor).ceil() as u64;

@@ -6,7 +6,8 @@
 use crate::{
     breaker::{Breaker, BreakerState, Probe},
     budget::RetryBudget,
-    ring::{Ring, mix},
+    random::Random,
+    ring::Ring,
     set::TargetSet,
     spec::{EjectionSpec, Policy, SpecError, TARGETS_MAX, TargetId, TargetSpec, UpstreamSpec},
     target::Target,
@@ -94,7 +95,7 @@ pub struct Balancer {
     breaker: Option<Breaker>,
     budget: RetryBudget,
     waiting: u32,
-    random: u64,
+    random: Random,
 }
 
 impl Balancer {
@@ -110,11 +111,11 @@ impl Balancer {
             breaker: spec.breaker.map(Breaker::new),
             budget: RetryBudget::new(spec.retries),
             waiting: 0,
-            random: mix(seed ^ 0x5851_f42d_4c95_7f2d),
+            random: Random::new(seed),
         };
         balancer.place_targets(spec, 0)?;
         let turns =
-            balancer.random() % spec.targets.iter().map(|target| u64::from(target.weight)).sum::<u64>();
+            balancer.random.bits() % spec.targets.iter().map(|target| u64::from(target.weight)).sum::<u64>();
         if spec.policy == Policy::RoundRobin && balancer.candidates(0, &TargetSet::EMPTY).is_ok() {
             for _ in 0..turns.min(4 * TARGETS_MAX as u64) {
                 balancer.next_in_turn();
@@ -248,14 +249,8 @@ impl Balancer {
 
     /// A candidate drawn by weight.
     fn draw(&mut self, total: u64) -> usize {
-        let mut at = ((u128::from(self.random()) * u128::from(total)) >> 64) as u64;
-        for (place, weight) in self.weights.iter().enumerate() {
-            if at < u64::from(*weight) {
-                return place;
-            }
-            at -= u64::from(*weight);
-        }
-        unreachable!("the weights add up to the total")
+        let drawn = self.random.weighted(self.weights.iter().copied(), total);
+        drawn.unwrap_or_else(|| unreachable!("the weights add up to the total"))
     }
 
     /// The one of less cost of two drawn by weight; of equal ones the first drawn.
@@ -276,11 +271,6 @@ impl Balancer {
     fn on_the_ring(&self, key: u64) -> usize {
         let found = self.ring.find(key, |place| self.weights[usize::from(place)] > 0);
         found.map_or(0, usize::from)
-    }
-
-    fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.random)
     }
 
     /// Notes that an attempt goes to a picked target.

@@ -27,8 +27,7 @@ impl RetryBudget {
 
     /// Takes a place for a retry, if one is left: the larger of the minimum and the share of live calls.
     pub(crate) fn take(&mut self) -> bool {
-        let share = (u64::from(self.live) * u64::from(self.spec.percent) / 100) as u32;
-        let granted = self.retries < share.max(self.spec.min);
+        let granted = self.retries < self.spec.allowed(self.live);
         self.retries += u32::from(granted);
         granted
     }

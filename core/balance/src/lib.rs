@@ -25,7 +25,9 @@
 mod balancer;
 mod breaker;
 mod budget;
+mod decay;
 mod errors;
+mod random;
 mod ring;
 mod set;
 mod spec;
@@ -33,6 +35,9 @@ mod target;
 
 pub use balancer::{Attempt, Balancer, Ejection, NoTarget, Outcome, Pick, TargetRef};
 pub use breaker::BreakerState;
+pub use decay::fading;
+pub use random::{Random, mix};
+pub use ring::Ring;
 pub use set::TargetSet;
 pub use spec::{
     BreakerSpec, EjectionSpec, Policy, RetrySpec, SpecError, TARGETS_MAX, TargetId, TargetSpec, UpstreamSpec,

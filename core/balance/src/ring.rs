@@ -2,7 +2,7 @@
 //!
 //! Knows: ids and weights. Must not: know who is available (the walk asks).
 
-use crate::spec::TargetSpec;
+use crate::{random::mix, spec::TargetSpec};
 
 /// Points per unit of weight.
 const POINTS_PER_WEIGHT: u32 = 160;
@@ -10,24 +10,16 @@ const POINTS_PER_WEIGHT: u32 = 160;
 /// total weight then moves some keys more than it must.
 const POINTS_MAX: u32 = 65_536;
 
+/// The ring. Empty until it is made.
 #[derive(Debug, Default)]
-pub(crate) struct Ring {
+pub struct Ring {
     /// (point, place of the target), ascending.
     points: Vec<(u64, u16)>,
 }
 
-/// Spreads a word's bits.
-pub(crate) fn mix(mut x: u64) -> u64 {
-    x ^= x >> 32;
-    x = x.wrapping_mul(0xd6e8_feb8_6659_fd93);
-    x ^= x >> 32;
-    x = x.wrapping_mul(0xd6e8_feb8_6659_fd93);
-    x ^ (x >> 32)
-}
-
 impl Ring {
-    /// Makes the ring anew. Costs a sort of up to 65,536 points: at a reload only.
-    pub(crate) fn rebuild(&mut self, targets: impl Iterator<Item = (u16, TargetSpec)> + Clone) {
+    /// Makes the ring anew, of places and what stands there. Costs a sort of up to 65,536 points: at a reload only.
+    pub fn rebuild(&mut self, targets: impl Iterator<Item = (u16, TargetSpec)> + Clone) {
         self.points.clear();
         let total: u32 = targets.clone().map(|(_, spec)| u32::from(spec.weight)).sum();
         let per_weight = POINTS_PER_WEIGHT.min(POINTS_MAX / total.max(1));
@@ -42,7 +34,7 @@ impl Ring {
     }
 
     /// The first target from the key on that `may` accept. Costs a binary search, and a step per refused point.
-    pub(crate) fn find(&self, key: u64, may: impl Fn(u16) -> bool) -> Option<u16> {
+    pub fn find(&self, key: u64, may: impl Fn(u16) -> bool) -> Option<u16> {
         let hash = mix(key);
         let from = self.points.partition_point(|(point, _)| *point < hash);
         let (before, after) = self.points.split_at(from);

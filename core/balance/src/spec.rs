@@ -113,6 +113,14 @@ impl Default for RetrySpec {
     }
 }
 
+impl RetrySpec {
+    /// Retries that may be under way beside so many live calls: the larger of the minimum and the share.
+    pub fn allowed(&self, live: u32) -> u32 {
+        let share = u64::from(live) * u64::from(self.percent) / 100;
+        u32::try_from(share).unwrap_or(u32::MAX).max(self.min)
+    }
+}
+
 /// An upstream as one worker balances over it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamSpec {

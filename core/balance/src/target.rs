@@ -3,6 +3,7 @@
 //! Knows: itself. Must not: know other targets (the share that may be ejected is the balancer's).
 
 use crate::{
+    decay::fading,
     errors::ErrorWindow,
     spec::{EjectionSpec, TargetSpec},
 };
@@ -13,8 +14,6 @@ pub(crate) const WEIGHT_SCALE: u32 = 64;
 const SLOW_START_PART: u64 = 10;
 /// Time over which an old latency loses its influence (to 1/e).
 const LATENCY_DECAY_NS: f64 = 10e9;
-/// Ages, in parts of [`LATENCY_DECAY_NS`], that a short series is good enough for: 100 ms.
-const SHORT_AGE: f64 = 0.01;
 /// Cost of a target that has calls but no answer yet: as one that takes a second.
 const UNKNOWN_LATENCY_NS: f64 = 1e9;
 
@@ -138,12 +137,7 @@ impl Target {
     }
 
     fn fading(&self, now_ns: u64) -> f64 {
-        let age = now_ns.saturating_sub(self.latency_at_ns) as f64 / LATENCY_DECAY_NS;
-        if age < SHORT_AGE {
-            // The first terms of the series are within 1e-9 of it, and spare a call of the math library.
-            return 1.0 - age * (1.0 - age / 2.0 * (1.0 - age / 3.0));
-        }
-        (-age).exp()
+        fading(now_ns.saturating_sub(self.latency_at_ns), LATENCY_DECAY_NS)
     }
 
     /// Expected cost of one more call.

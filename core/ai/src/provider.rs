@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 pub use failure::{ErrorClass, Errors, Failure, MESSAGE_BYTES_MAX, Shape};
-pub use rate_limit::{Headroom, RESET_MS_MAX, RateLimit, ResetForm, Window};
+pub use rate_limit::{Headroom, LimitScope, RESET_MS_MAX, RateLimit, ResetForm, Window};
 pub use table::{Fault, Faults};
 pub use url::{UrlError, Values};
 

@@ -18,6 +18,16 @@ named! {
     }
 }
 
+named! {
+    /// What a provider counts its limits for, and so what a call that met one says of others.
+    LimitScope {
+        /// Each model at a key: another model may still be called.
+        Model = "model",
+        /// The key, whatever the model.
+        Key = "key",
+    }
+}
+
 /// Milliseconds from now beyond which a reset is not believed: 31 days, the longest period of a quota.
 pub const RESET_MS_MAX: u64 = 31 * 24 * 3600 * 1000;
 
@@ -43,6 +53,7 @@ pub struct RateLimit {
     pub(super) output_tokens: Vec<WindowNames>,
     pub(super) reset: Option<ResetForm>,
     pub(super) retry_after_ms: bool,
+    pub(super) per: Option<LimitScope>,
 }
 
 /// What is left of a limit.
@@ -97,6 +108,11 @@ impl RateLimit {
             retry_after_ms: retry_after_ms
                 .or_else(|| value("retry-after").and_then(|text| retry(text, now_unix_ms))),
         }
+    }
+
+    /// What the limits are counted for; none where the provider does not document it.
+    pub fn per(&self) -> Option<LimitScope> {
+        self.per
     }
 
     /// The names of all headers that it reads, but for `retry-after`.

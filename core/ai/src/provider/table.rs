@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::failure::{Errors, Shape, Sign};
-use super::rate_limit::{RateLimit, ResetForm, WindowNames};
+use super::rate_limit::{LimitScope, RateLimit, ResetForm, WindowNames};
 use super::url::Template;
 use super::{
     Api, Ask, Auth, ErrorClass, IncludeUsage, Media, Operation, Provider, Providers, Quirk, Source, Stream,
@@ -726,8 +726,10 @@ fn check_holes(
 
 fn rate_limit(reader: &mut Reader<'_>, provider: &Members<'_, '_>) -> RateLimit {
     let Some(table) = provider.table(reader, "rate_limit") else { return RateLimit::default() };
-    let table = table
-        .only(reader, &["reset", "requests", "tokens", "input_tokens", "output_tokens", "retry_after_ms"]);
+    let table = table.only(
+        reader,
+        &["reset", "requests", "tokens", "input_tokens", "output_tokens", "retry_after_ms", "per"],
+    );
     let mut windows = |name| -> Vec<WindowNames> {
         let windows = table.one_or_more(reader, name);
         windows.into_iter().map(|window| window_names(reader, window)).collect()
@@ -736,7 +738,8 @@ fn rate_limit(reader: &mut Reader<'_>, provider: &Members<'_, '_>) -> RateLimit 
     let (input_tokens, output_tokens) = (windows("input_tokens"), windows("output_tokens"));
     let reset = table.name(reader, "reset", ResetForm::from_name);
     let retry_after_ms = table.flag(reader, "retry_after_ms").unwrap_or(false);
-    let read = RateLimit { requests, tokens, input_tokens, output_tokens, reset, retry_after_ms };
+    let per = table.name(reader, "per", LimitScope::from_name);
+    let read = RateLimit { requests, tokens, input_tokens, output_tokens, reset, retry_after_ms, per };
     let without_form =
         read.windows().filter(|window| window.reset.is_some() && window.form.is_none()).count();
     if (without_form > 0) != reset.is_some() {

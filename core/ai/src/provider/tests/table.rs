@@ -117,6 +117,7 @@ fn whatever_has_no_meaning_is_a_fault_with_its_place() {
             "provider.t.rate_limit.reset",
             "no known name",
         ),
+        ("", "rate_limit = { per = \"planet\" }", "provider.t.rate_limit.per", "no known name"),
         ("errors", "", "provider.t.errors", "is missing"),
         ("errors", "errors = {}", "provider.t.errors.shape", "is missing"),
         ("errors", "errors = { shape = \"round\" }", "provider.t.errors.shape", "no known name"),

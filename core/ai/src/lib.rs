@@ -18,6 +18,7 @@ pub mod openai_chat;
 pub mod provider;
 pub mod refusal;
 pub mod relay;
+pub mod routing;
 pub mod sse;
 pub mod translate;
 pub mod usage;

@@ -13,6 +13,6 @@ mod value;
 
 pub use edit::Edits;
 pub use error::{Error, ErrorKind};
-pub use reader::{DEPTH_MAX, Member, Members, Reader};
+pub use reader::{DEPTH_MAX, Elements, Member, Members, Reader};
 pub use string::{Str, write_escaped};
 pub use value::{NODES_MAX, Number, Object, Value};

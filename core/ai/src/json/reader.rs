@@ -337,6 +337,49 @@ impl<'a> Members<'a> {
     }
 }
 
+/// The elements of the array that a text is, one after another, in one pass that goes no further than is asked.
+#[derive(Debug, Clone)]
+pub struct Elements<'a> {
+    reader: Reader<'a>,
+    is_first: bool,
+    over: bool,
+}
+
+impl<'a> Elements<'a> {
+    /// The elements of the array in `bytes`.
+    ///
+    /// # Errors
+    /// The bytes are not UTF-8, or no array stands there.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(bytes)?;
+        if !reader.take(b'[') {
+            return reader.fail(ErrorKind::ValueExpected);
+        }
+        Ok(Self { reader, is_first: true, over: false })
+    }
+
+    /// Where the next element stands in the text; none after the last one, when the text has been read to its end.
+    ///
+    /// # Errors
+    /// The text is not JSON.
+    #[allow(clippy::should_implement_trait, reason = "it can fail, and ends for good then")]
+    pub fn next(&mut self) -> Result<Option<Range<usize>>, Error> {
+        if self.over {
+            return Ok(None);
+        }
+        if self.reader.take(b']') {
+            self.over = true;
+            self.reader.end()?;
+            return Ok(None);
+        }
+        if !self.is_first && !self.reader.take(b',') {
+            return self.reader.fail(ErrorKind::CommaExpected);
+        }
+        self.is_first = false;
+        self.reader.skip().map(Some)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,7 +24,7 @@
 //! };
 //! let registry = Registry::default();
 //! let catalogue = Arc::new(Catalogue::bundled()?);
-//! let plan = Plan::compile(&spec, &catalogue, &Providers::bundled()?, &registry).map_err(|all| format!("{all:?}"))?;
+//! let plan = Plan::compile(&spec, &catalogue, Providers::shared(), &registry).map_err(|all| format!("{all:?}"))?;
 //!
 //! let everything = Allowed::everything();
 //! let caller = Caller { tenant: TenantId(0), service: &everything, app: None };

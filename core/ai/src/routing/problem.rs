@@ -3,8 +3,7 @@
 use thiserror::Error;
 
 use super::spec::{
-    ATTEMPTS_MAX, FALLBACK_DEPTH_MAX, KEYS_MAX, MODELS_MAX, PROVIDERS_MAX, TARGETS_MAX,
-    TenantId,
+    ATTEMPTS_MAX, FALLBACK_DEPTH_MAX, KEYS_MAX, MODELS_MAX, PROVIDERS_MAX, TARGETS_MAX, TenantId,
 };
 
 /// One thing that is wrong. Whoever shows it knows the place in the file by the names in it.

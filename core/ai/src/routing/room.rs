@@ -64,9 +64,11 @@ impl Left {
     /// What share is left once a call has taken its part, and whether it fits.
     fn after(&self, now_ns: u64, amount: u64) -> Option<(u32, bool)> {
         let (limit, left) = self.now(now_ns)?;
-        let after = left.saturating_sub(amount);
-        let share = u128::from(after) * u128::from(WHOLE) / u128::from(limit);
-        Some((share as u32, left >= amount))
+        // Both without the low bits of a number that the product below would have no place for.
+        let beyond = if limit >> 47 == 0 { 0 } else { 17 };
+        let after = left.saturating_sub(amount) >> beyond;
+        let share = after * u64::from(WHOLE) / (limit >> beyond).max(1);
+        Some((u32::try_from(share).unwrap_or(WHOLE).min(WHOLE), left >= amount))
     }
 }
 

@@ -265,7 +265,10 @@ impl<'a> Call<'a> {
                 Some(failed) if failed.end.is_of_the_key() => Leave::TriedLanes,
                 Some(_) => Leave::TriedTargets,
             };
-            match (self.choice(leave, now_ns).pick(random), again) {
+            // After a pause anything may be tried again, but what was not tried yet comes first.
+            let fresh = self.paused.then(|| self.choice(Leave::TriedLanes, now_ns).pick(random)).flatten();
+            let picked = fresh.or_else(|| self.choice(leave, now_ns).pick(random));
+            match (picked, again) {
                 (Some(picked), _) => return Step::Attempt(self.start(picked, now_ns)),
                 (None, Some(failed)) => self.pause(failed.cause, now_ns, random),
                 (None, None) => self.all_rest(now_ns, random),
@@ -506,7 +509,10 @@ impl<'a> Call<'a> {
             Some(false) => {
                 let cooldown = &self.route.cooldown;
                 let lane_until = lane.rest.failed(now_ns, trials.lane, cause, cooldown);
-                let until = deployment.rest.failed(now_ns, trials.deployment, cause, cooldown);
+                // Failures of one key among several may be the key's own.
+                let witness = (place.provider.keys.len() > 1).then_some(key.uid.0);
+                let until =
+                    deployment.rest.failed_before(now_ns, trials.deployment, cause, cooldown, witness);
                 key.state.rest.leave(trials.key);
                 told = lane_until.map(|until_ns| alert(at, until_ns));
                 told = until.map(|until_ns| alert(Resting::Deployment(deployment.id), until_ns)).or(told);

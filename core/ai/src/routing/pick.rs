@@ -5,7 +5,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use penstock_balance::Random;
+use penstock_balance::{Random, mix};
 
 use super::end::Cause;
 use super::plan::{Affinity, Need, Plan, Provider, Route, Target};
@@ -17,6 +17,9 @@ use super::spec::{
 
 /// How often a choice is made anew when another worker took the place of the one that tries.
 const ROUNDS_MAX: usize = 4;
+
+/// Any number: makes another hash of a prefix.
+const KEYS: u64 = 0x6b65_7973;
 
 /// What a call tried on the route at hand: targets and keys, by their places.
 #[derive(Debug, Clone, Copy, Default)]
@@ -334,7 +337,8 @@ impl<'c> Choice<'c> {
             _ if set == 0 => return None, // another worker's attempt ended meanwhile
             (Strategy::Headroom, _) => least(set, |key| std::cmp::Reverse(self.score(target, key))),
             (Strategy::PrefixHash, Some(prefix)) => {
-                let found = provider.key_ring.find(prefix, |key| set >> key & 1 == 1);
+                // Another place on this ring than on that of the targets: the two choices are to be independent.
+                let found = provider.key_ring.find(mix(prefix ^ KEYS), |key| set >> key & 1 == 1);
                 found.map_or(set, |key| 1 << key)
             }
             _ => set,

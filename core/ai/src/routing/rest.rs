@@ -36,6 +36,10 @@ pub(super) struct Rest {
     cause: AtomicU8,
     /// Failures in a row.
     failures: AtomicU32,
+    /// Who told the first of them.
+    witness: AtomicU64,
+    /// Another told one since.
+    is_confirmed: AtomicBool,
     /// A call tries it.
     trial: AtomicBool,
 }
@@ -91,6 +95,19 @@ impl Rest {
 
     /// Counts a failure; the end of the rest that it led to.
     pub(super) fn failed(&self, now_ns: u64, trial: bool, cause: Cause, cooldown: &Cooldown) -> Option<u64> {
+        self.failed_before(now_ns, trial, cause, cooldown, None)
+    }
+
+    /// The same of something that is seen in several ways: failures lead to a rest only when two of those who saw them
+    /// differ, as what all of them have in common is to blame then.
+    pub(super) fn failed_before(
+        &self,
+        now_ns: u64,
+        trial: bool,
+        cause: Cause,
+        cooldown: &Cooldown,
+        witness: Option<u64>,
+    ) -> Option<u64> {
         let until_ns = now_ns.saturating_add(cooldown.for_ns);
         if trial {
             return self.rest(now_ns, true, until_ns, cause).then_some(until_ns);
@@ -99,8 +116,17 @@ impl Rest {
             return None; // of a call from before it rested
         }
         let before = self.failures.fetch_add(1, Relaxed);
-        (before.saturating_add(1) >= cooldown.after && self.rest(now_ns, false, until_ns, cause))
-            .then_some(until_ns)
+        if let Some(witness) = witness {
+            if before == 0 {
+                self.witness.store(witness, Relaxed);
+                self.is_confirmed.store(false, Relaxed);
+            } else if self.witness.load(Relaxed) != witness {
+                self.is_confirmed.store(true, Relaxed);
+            }
+        }
+        let is_enough = before.saturating_add(1) >= cooldown.after
+            && (witness.is_none() || self.is_confirmed.load(Relaxed));
+        (is_enough && self.rest(now_ns, false, until_ns, cause)).then_some(until_ns)
     }
 
     /// Lets it rest until a time, or longer where it does already; true if it did not rest before.
@@ -171,6 +197,19 @@ mod tests {
         assert!(rest.try_it(310));
         rest.leave(true);
         assert_eq!(rest.look(311), Look::Trial);
+    }
+
+    #[test]
+    fn what_only_one_of_several_saw_is_not_enough() {
+        let rest = Rest::default();
+        let failed = |n, witness| rest.failed_before(n, false, Cause::ServerError, &COOLDOWN, Some(witness));
+        for n in 0..10 {
+            assert_eq!(failed(n, 7), None);
+        }
+        assert_eq!(failed(10, 8), Some(110));
+        let rest = Rest::default();
+        let failed = |n, witness| rest.failed_before(n, false, Cause::ServerError, &COOLDOWN, Some(witness));
+        assert_eq!((failed(1, 7), failed(2, 8), failed(3, 7)), (None, None, Some(103)));
     }
 
     #[test]

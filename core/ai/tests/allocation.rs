@@ -2,10 +2,14 @@
 #![allow(clippy::unwrap_used)]
 #![allow(unsafe_code)] // a global allocator cannot be written without; it only counts and passes on
 
+use penstock_ai::catalogue::Catalogue;
 use penstock_ai::event_stream::{FrameReader, HeaderValue, write_frame};
+use penstock_ai::provider::Providers;
+use penstock_ai::routing::*;
 use penstock_ai::sse::{EventType, Item, SseReader, write_event};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Arc;
 
 struct Counting;
 
@@ -137,4 +141,56 @@ fn warm_writers_allocate_nothing() {
     }
     assert!(counts[0] > 0);
     assert_eq!(counts[1..], [0, 0]);
+}
+
+#[test]
+fn a_warm_routing_decision_allocates_nothing() {
+    let names = ["gpt-4.1-mini", "gpt-4.1", "gpt-4o"];
+    let providers = (0..3u64).map(|n| ProviderSpec {
+        keys: (0..3).map(|key| KeySpec::new(KeyUid(n * 10 + key), "k", 1)).collect(),
+        ..ProviderSpec::new(ProviderUid(n), &format!("p{n}"), "openai")
+    });
+    let models = Strategy::ALL.into_iter().enumerate().map(|(n, strategy)| ModelSpec {
+        targets: (0..3).map(|n| TargetSpec::new(&format!("p{n}"), names[n], 1)).collect(),
+        strategy,
+        cooldown: Cooldown { after: 2, for_ns: 1_000_000 },
+        fallbacks: vec![FallbackSpec { on: Causes::of(&Cause::ALL), to: "p1/gpt-4o".to_owned() }],
+        ..ModelSpec::new(ModelUid(n as u64), strategy.name())
+    });
+    let spec = Spec { providers: providers.collect(), models: models.collect() };
+    let catalogue = Arc::new(Catalogue::bundled().unwrap());
+    let plan = Plan::compile(&spec, &catalogue, Providers::shared(), &Registry::default()).unwrap();
+    let everything = Allowed::everything();
+    let caller = Caller { tenant: TenantId(1), service: &everything, app: None };
+    let mut random = Random::new(1);
+    let mut run = |name: &str, rounds: u64| {
+        let mut attempts = 0;
+        for n in 0..rounds {
+            let mut now_ns = 1_000_000 * (n + 1);
+            let need =
+                Need { input_tokens: n, output_tokens: 10, unix_s: n, prefix: Some(n), affinity: None };
+            let mut call = plan.begin(plan.resolve(&caller, name).unwrap(), need, now_ns);
+            loop {
+                match call.next(now_ns, &mut random) {
+                    Step::GiveUp(_) => break,
+                    Step::WaitUntil(at_ns) => now_ns = at_ns,
+                    Step::Attempt(attempt) => {
+                        attempts += 1;
+                        let ends = [End::Answered, End::ServerError, End::RateLimit, End::FirstTokenTimeout];
+                        let end = ends[random.below(4) as usize];
+                        call.ended(now_ns, attempt, &Report { retry_after_ms: Some(1), ..Report::new(end) });
+                    }
+                }
+            }
+        }
+        attempts
+    };
+    let direct = ["p0/gpt-4.1", "p0/made-up"];
+    assert!(
+        counted(|| assert!(run(direct[0], 1) > 0)) > 0,
+        "the counter counts: the first call makes the route"
+    );
+    for name in Strategy::ALL.map(Strategy::name).into_iter().chain(direct) {
+        assert_eq!(counted(|| assert!(run(name, 2_000) > 2_000)), 0, "{name}");
+    }
 }

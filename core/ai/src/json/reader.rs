@@ -392,6 +392,33 @@ mod tests {
     }
 
     #[test]
+    fn elements_come_one_by_one_and_malformed_arrays_do_not_pass() {
+        let elements = |text: &str| {
+            let mut elements = Elements::new(text.as_bytes())?;
+            let mut found = Vec::new();
+            while let Some(at) = elements.next()? {
+                found.push(text[at].to_owned());
+            }
+            assert_eq!(elements.next(), Ok(None));
+            Ok::<_, Error>(found)
+        };
+        let found = |texts: &[&str]| Ok(texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+        assert_eq!(elements("[]"), found(&[]));
+        assert_eq!(elements(" [ 1 ,{\"a\":[2]}, \"]\" ] "), found(&["1", "{\"a\":[2]}", "\"]\""]));
+        for (text, kind) in [
+            ("[1,]", ErrorKind::ValueExpected),
+            ("[,1]", ErrorKind::ValueExpected),
+            ("[1 2]", ErrorKind::CommaExpected),
+            ("[1", ErrorKind::Ends),
+            ("[1]]", ErrorKind::Trailing),
+            ("{}", ErrorKind::ValueExpected),
+            ("", ErrorKind::Ends),
+        ] {
+            assert_eq!(elements(text).map_err(|error| error.kind), Err(kind), "{text}");
+        }
+    }
+
+    #[test]
     fn values_of_every_kind_pass() {
         for text in [
             "null",

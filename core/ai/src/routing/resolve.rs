@@ -204,12 +204,11 @@ impl Plan {
     /// The names of models that a caller may use, those that the catalogue leads to left out.
     pub fn names<'a>(&'a self, caller: &Caller<'a>) -> impl Iterator<Item = &'a str> {
         let caller = *caller;
-        let mine = move |(name, numbers): (&'a Box<str>, &'a Vec<u32>)| {
-            let mut numbers = numbers.iter();
-            let any = numbers.any(|number| self.routes[*number as usize].tenants.has(caller.tenant));
-            (any && caller.may(name)).then_some(&**name)
+        let mine = move |numbers: &[u32]| {
+            numbers.iter().any(|number| self.routes[*number as usize].tenants.has(caller.tenant))
         };
-        self.names.iter().filter_map(mine)
+        let named = self.names.iter().map(|(name, numbers)| (&**name, numbers.as_slice()));
+        named.filter(move |(name, numbers)| mine(numbers) && caller.may(name)).map(|(name, _)| name)
     }
 
     /// A name that is no model here, but perhaps one of the catalogue at providers that are configured.

@@ -38,7 +38,7 @@ fn the_primary_has_all_calls_but_while_it_rests() {
     });
     for (asked, _) in &story.asked {
         let at = asked.at_ns - START;
-        if at < 10 * SECOND || at > 42 * SECOND {
+        if !(10 * SECOND..=42 * SECOND).contains(&at) {
             assert_eq!(asked.target, "openai/big", "after {at} ns");
         }
         assert_ne!(asked.target, "groq/llama", "the second never rests");
@@ -223,7 +223,7 @@ fn headroom_is_a_keys_own() {
     assert!((150..250).contains(&first), "a fifth of the requests: {first} of 900");
 }
 
-fn homes<'a>(plan: &'a Plan, prefixes: u64) -> HashMap<u64, (String, KeyUid)> {
+fn homes(plan: &Plan, prefixes: u64) -> HashMap<u64, (String, KeyUid)> {
     let mut calls = arrivals("m", prefixes, SECOND);
     for (prefix, call) in (0..).zip(&mut calls) {
         call.need.prefix = Some(prefix);

@@ -172,6 +172,9 @@ pub(crate) fn arrivals<'a>(name: &'a str, count: u64, every_ns: u64) -> Vec<Arri
     (0..count).map(|n| Arrival { at_ns: START + n * every_ns, name, need }).collect()
 }
 
+/// A call, and its attempt with what will come of it.
+type UnderWay<'a> = (Call<'a>, Option<(Attempt<'a>, Answer)>);
+
 /// Plays calls to their ends. Calls go to the workers in turn; each worker has a generator of its own.
 pub(crate) fn play<'a>(
     plan: &'a Plan,
@@ -181,7 +184,7 @@ pub(crate) fn play<'a>(
 ) -> Story {
     let mut story = Story::default();
     let mut workers: Vec<Random> = (0..WORKERS as u64).map(|n| Random::new(seed * 100 + n)).collect();
-    let mut calls: Vec<Option<(Call<'a>, Option<(Attempt<'a>, Answer)>)>> = Vec::new();
+    let mut calls: Vec<Option<UnderWay<'a>>> = Vec::new();
     let mut queue = BinaryHeap::new();
     for (number, arrival) in arrivals.iter().enumerate() {
         calls.push(None);

@@ -19,7 +19,6 @@ use crate::problem::{Problems, quote};
 use crate::read::text::FilePath;
 use crate::suggest;
 
-pub use ai::{MODEL_TARGETS_MAX, PROVIDER_KEYS_MAX};
 pub use limits::LIMITS_PER_OWNER_MAX;
 pub(crate) use limits::limit_name;
 

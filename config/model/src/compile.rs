@@ -9,7 +9,7 @@ mod services;
 mod upstreams;
 
 pub use ai::PROVIDER_CONNECT;
-pub(crate) use ai::provider_values;
+pub(crate) use ai::{model_spec, provider_values};
 pub use callers::{hash_secret, show_hash};
 
 use std::collections::{BTreeMap, HashMap};

@@ -26,7 +26,7 @@ mod schema;
 mod starter;
 mod suggest;
 
-pub use check::{LIMITS_PER_OWNER_MAX, MODEL_TARGETS_MAX, PROVIDER_KEYS_MAX, SIDE_FILE_BYTES_MAX};
+pub use check::{LIMITS_PER_OWNER_MAX, SIDE_FILE_BYTES_MAX};
 pub use compile::{
     Compiled, CountedIds, HashKeys, Ids, Kind, PROVIDER_CONNECT, Process, Ready, hash_secret, show_hash,
 };

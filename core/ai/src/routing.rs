@@ -58,7 +58,7 @@ mod spec;
 pub use call::{AffinityKept, Attempt, Call, GiveUp, Step, Why};
 pub use end::{Alert, Cause, Causes, End, Report, Resting};
 pub use penstock_balance::{Random, RetrySpec};
-pub use plan::{Affinity, Need, Plan, Resolved, Strictness, TargetView};
+pub use plan::{Affinity, Need, Plan, Resolved, Strictness, TargetView, problems};
 pub use prefix::{PREFIX_BYTES_MAX, prefix_hash};
 pub use problem::Problem;
 pub use registry::{DeploymentId, Registry};

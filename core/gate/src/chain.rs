@@ -16,12 +16,13 @@ use crate::client::{self, Client};
 use crate::cors::Preflight;
 use crate::fold_hash;
 use crate::identity::{Desk, JwtCache, ReplayTable, Token, Who};
-use crate::limits::{BoundLimit, Counted, KeySecret};
+use crate::limits::{BoundLimit, BoundLimits, Counted, KeySecret};
 use crate::plan::{Answer, CallPlan, Forward, LimitAnswer, Outcome, Rooms, Stage, Verdict};
 use crate::request::Request;
 use crate::router::{Found, Matched, MethodSet, Once, Probe, decoded_equals};
 use crate::snapshot::{BalanceBy, ListenerRule, RouteRule, Snapshot};
 use crate::spec::{CredentialKind, Id, Subscription, Uid};
+use crate::spend::SpendLimit;
 use crate::trace::{self, IdSource, RequestId, Trace};
 use crate::value::{Fact, Facts};
 use arrayvec::ArrayVec;
@@ -40,7 +41,7 @@ pub struct Gate {
     tokens: JwtCache,
     replays: Arc<ReplayTable>,
     ids: IdSource,
-    secret: KeySecret,
+    pub(crate) secret: KeySecret,
 }
 
 /// A request that has a route.
@@ -367,6 +368,22 @@ fn authorise(caller: &Identified<'_, '_, '_>, plan: &mut CallPlan) -> Result<(),
 }
 
 impl Identified<'_, '_, '_> {
+    /// Who is counted by limits.
+    #[inline]
+    fn counted<'q>(&'q self, request: &'q Request<'_>) -> Counted<'q, Request<'q>> {
+        let route = self.routed.route;
+        Counted {
+            app: self.app.map(|entry| entry.app.uid),
+            credential: self.credential.map(|entry| entry.credential.uid),
+            subject: self.subject,
+            tenant: route.tenant_uid,
+            service: route.service_uid,
+            route: route.uid,
+            client: self.routed.client,
+            fields: request,
+        }
+    }
+
     /// A token brings its own scopes; every other credential has its own or the app's.
     fn has_scope(&self, wanted: &str) -> bool {
         if let Some(token) = self.token {
@@ -415,6 +432,7 @@ fn bound_body(
 struct Chosen<'l> {
     lists: [&'l [BoundLimit]; 4],
     subscription: Option<Uid>,
+    of_plan: Option<&'l BoundLimits>,
 }
 
 impl<'l> Chosen<'l> {
@@ -423,12 +441,13 @@ impl<'l> Chosen<'l> {
     #[inline]
     fn of(caller: &Identified<'_, 'l, 'l>, snapshot: &'l Snapshot) -> Self {
         let rule = caller.subscription.and_then(|one| Some((one.uid, snapshot.plans.get(&one.plan?)?)));
-        let of_app = caller.app.map_or(&[][..], |entry| &entry.limits);
-        let of_credential = caller.credential.map_or(&[][..], |entry| &entry.limits);
-        let of_plan = rule.map_or(&[][..], |(_, rule)| &rule.limits);
+        let of_app = caller.app.map_or(&[][..], |entry| &entry.limits.admit);
+        let of_credential = caller.credential.map_or(&[][..], |entry| &entry.limits.admit);
+        let of_plan = rule.map_or(&[][..], |(_, rule)| &rule.limits.admit);
         Self {
-            lists: [&caller.routed.route.limits, of_app, of_credential, of_plan],
+            lists: [&caller.routed.route.limits.admit, of_app, of_credential, of_plan],
             subscription: rule.map(|(uid, _)| uid),
+            of_plan: rule.map(|(_, rule)| &rule.limits),
         }
     }
 
@@ -438,6 +457,31 @@ impl<'l> Chosen<'l> {
 
     fn iter(&self) -> impl Iterator<Item = &'l BoundLimit> + use<'l> {
         self.lists.into_iter().flatten()
+    }
+
+    /// The same owners' limits of tokens and money, in the same order.
+    fn spend(&self, caller: &Identified<'_, 'l, 'l>) -> [&'l [BoundLimit]; 4] {
+        [
+            &caller.routed.route.limits.spend,
+            caller.app.map_or(&[][..], |entry| &entry.limits.spend),
+            caller.credential.map_or(&[][..], |entry| &entry.limits.spend),
+            self.of_plan.map_or(&[][..], |limits| &limits.spend),
+        ]
+    }
+
+    /// Whether there are any of them.
+    #[inline]
+    fn spends(&self, caller: &Identified<'_, 'l, 'l>) -> bool {
+        !caller.routed.route.limits.spend.is_empty()
+            || caller.app.is_some_and(|entry| !entry.limits.spend.is_empty())
+            || caller.credential.is_some_and(|entry| !entry.limits.spend.is_empty())
+            || self.of_plan.is_some_and(|limits| !limits.spend.is_empty())
+    }
+
+    /// The subscription that the limits of an owner are counted for.
+    #[inline]
+    fn within(&self, owner: usize) -> Option<Uid> {
+        self.subscription.filter(|_| owner == Self::OF_PLAN)
     }
 
     /// The limit at a place in [`Self::iter`].
@@ -466,27 +510,18 @@ fn limit<'i, 'r, 's, 'c>(
     let route = caller.routed.route;
     let chosen = Chosen::of(caller, snapshot);
     match chosen.len() {
-        0 => return Ok(Admitted(caller)),
-        1..=APPLIED_MAX => {}
+        0 if !chosen.spends(caller) => return Ok(Admitted(caller)),
+        0..=APPLIED_MAX => {}
         _ => return Err(refuse(plan, Stage::Limit, Code::LimitsUnavailable, Some(caller.routed))),
     }
-    let counted = Counted {
-        app: caller.app.map(|entry| entry.app.uid),
-        credential: caller.credential.map(|entry| entry.credential.uid),
-        subject: caller.subject,
-        tenant: route.tenant_uid,
-        service: route.service_uid,
-        route: route.uid,
-        client: caller.routed.client,
-        fields: request,
-    };
+    let counted = caller.counted(request);
     let body_bytes = match request.head.framing {
         Framing::Length(length) => length,
         Framing::None | Framing::Chunked => 0,
     };
     let mut applied = ArrayVec::<Applied<'_>, APPLIED_MAX>::new();
     for (at, list) in chosen.lists.iter().enumerate() {
-        let within = chosen.subscription.filter(|_| at == Chosen::OF_PLAN);
+        let within = chosen.within(at);
         for limit in *list {
             applied.push(Applied {
                 limit: &limit.handle,
@@ -503,11 +538,30 @@ fn limit<'i, 'r, 's, 'c>(
             if let Some(standing) = admitted.tightest.filter(|_| route.ratelimit_headers) {
                 write_standing(&chosen, &standing, &mut plan.response_fields);
             }
+            if chosen.spends(caller) {
+                hold_spend_limits(caller, &chosen, secret, request, plan);
+            }
             Ok(Admitted(caller))
         }
         penstock_limits::Verdict::Refused(refusal) => {
             Err(refuse_by_limit(&chosen, refusal, caller.routed, plan))
         }
+    }
+}
+
+/// Keeps the limits of tokens and money for when the model is known: the call outlives what they are borrowed from.
+#[inline(never)]
+fn hold_spend_limits<'l>(
+    caller: &Identified<'_, 'l, 'l>,
+    chosen: &Chosen<'l>,
+    secret: &KeySecret,
+    request: &Request<'_>,
+    plan: &mut CallPlan,
+) {
+    let counted = caller.counted(request);
+    for (at, list) in chosen.spend(caller).into_iter().enumerate() {
+        let within = chosen.within(at);
+        plan.spend.extend(list.iter().map(|limit| SpendLimit::new(limit, secret, within, &counted)));
     }
 }
 
@@ -518,33 +572,58 @@ fn refuse_by_limit(
     routed: &Routed<'_, '_>,
     plan: &mut CallPlan,
 ) -> Answer {
-    let code = match refusal.kind {
-        RefusalKind::RateLimited => Code::RateLimited,
-        RefusalKind::QuotaExhausted => Code::QuotaExhausted,
-        RefusalKind::TooManyConcurrent => Code::TooManyConcurrent,
-        RefusalKind::Unavailable => Code::LimitsUnavailable,
-    };
-    let mut text = [0; ITEM_BYTES_MAX];
-    let length = penstock_limits::write_retry_after(refusal.retry_after_ns, &mut text);
-    field_line(b"retry-after", &text[..length], &mut plan.response_fields);
+    write_retry_after(&refusal, &mut plan.response_fields);
     if refusal.kind != RefusalKind::Unavailable {
         write_standing(chosen, &refusal.standing(), &mut plan.response_fields);
     }
-    let mut answer = refuse(plan, Stage::Limit, code, Some(routed));
+    let mut answer = refuse(plan, Stage::Limit, code_of(refusal.kind), Some(routed));
     if let Some(limit) = chosen.get(refusal.index) {
         plan.stages.set(Stage::Limit, Outcome::Refused, limit.id);
-        answer.limit = Some(LimitAnswer { id: limit.id, refusal });
+        answer.limit = Some(LimitAnswer { id: limit.id, kind: limit.handle.kind(), refusal });
     }
     answer
 }
 
-fn write_standing(chosen: &Chosen<'_>, standing: &Standing, out: &mut Vec<u8>) {
-    let Some(limit) = chosen.get(standing.index) else { return };
+/// The code of an answer to a call that a limit refuses.
+pub(crate) fn code_of(kind: RefusalKind) -> Code {
+    match kind {
+        RefusalKind::RateLimited => Code::RateLimited,
+        RefusalKind::QuotaExhausted => Code::QuotaExhausted,
+        RefusalKind::BudgetExhausted => Code::BudgetExhausted,
+        RefusalKind::ExceedsLimit => Code::ExceedsLimit,
+        RefusalKind::TooManyConcurrent => Code::TooManyConcurrent,
+        RefusalKind::Unavailable => Code::LimitsUnavailable,
+    }
+}
+
+/// Says when the same call may pass, if it ever may.
+pub(crate) fn write_retry_after(refusal: &Refusal, out: &mut Vec<u8>) {
+    if refusal.kind == RefusalKind::ExceedsLimit {
+        return;
+    }
     let mut text = [0; ITEM_BYTES_MAX];
-    let length = penstock_limits::write_rate_limit(&limit.handle, standing, &mut text);
+    let length = penstock_limits::write_retry_after(refusal.retry_after_ns, &mut text);
+    field_line(b"retry-after", &text[..length], out);
+}
+
+fn write_standing(chosen: &Chosen<'_>, standing: &Standing, out: &mut Vec<u8>) {
+    if let Some(limit) = chosen.get(standing.index) {
+        write_limit_fields(&limit.handle, standing, chosen.iter().map(|limit| &*limit.handle), out);
+    }
+}
+
+/// Says how a caller stands with a limit, and what all limits are that were decided on.
+pub(crate) fn write_limit_fields<'l>(
+    limit: &penstock_limits::Limit,
+    standing: &Standing,
+    all: impl Iterator<Item = &'l penstock_limits::Limit>,
+    out: &mut Vec<u8>,
+) {
+    let mut text = [0; ITEM_BYTES_MAX];
+    let length = penstock_limits::write_rate_limit(limit, standing, &mut text);
     field_line(b"ratelimit", &text[..length], out);
     let mut text = [0; ITEM_BYTES_MAX * 4];
-    let length = penstock_limits::write_policy(chosen.iter().map(|limit| &*limit.handle), &mut text);
+    let length = penstock_limits::write_policy(all, &mut text);
     field_line(b"ratelimit-policy", &text[..length], out);
 }
 

@@ -13,8 +13,8 @@ mod route;
 mod upstream;
 
 pub use ai::{
-    Ai, AiRoute, AiService, Endpoint, Model, ModelPrices, ModelTarget, ModelTimeouts, OnLoss, OnUnknownPrice,
-    Provider, ProviderKey, ProviderSecret, To,
+    Ai, AiRoute, AiService, Allowed, Endpoint, Model, ModelSpec, OnLoss, OnUnknownPrice, Provider,
+    ProviderKey, ProviderSecret, To,
 };
 pub use callers::{
     ApiKeyHash, ApiKeyLookup, App, CallerSet, Credential, CredentialKind, HASH_KEYS_MAX, HashKey, MtlsMatch,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::driver::Driver;
+use penstock_ai::routing::End;
 use penstock_limits::Alert;
 
 /// Events that may wait to be told; beyond that they are dropped.
@@ -31,6 +32,17 @@ pub enum Event {
         worker: usize,
         /// Why.
         why: String,
+    },
+    /// A provider, a key of it or a model there failed so that it is not asked for a while.
+    ProviderRests {
+        /// Which worker noticed.
+        worker: usize,
+        /// Where the last attempt went.
+        shown: String,
+        /// How it ended.
+        why: End,
+        /// For how long.
+        rests: Duration,
     },
     /// Accepting failed, for want of descriptors or memory; it is tried again. Told once, until it works again.
     AcceptFailed {
@@ -92,6 +104,10 @@ impl fmt::Display for Event {
                     Ok(cpu) => write!(f, ", cpu {cpu}"),
                     Err(why) => write!(f, ", not pinned ({why})"),
                 }
+            }
+            Event::ProviderRests { worker, shown, why, rests } => {
+                let (why, rests) = (why.told(), rests.as_secs());
+                write!(f, "worker {worker}: {shown} is not asked for {rests} s: {why}")
             }
             Event::Ended { worker, why } => write!(f, "worker {worker} ended: {why}"),
             Event::AcceptFailed { worker, why } => {

@@ -196,7 +196,20 @@ pub async fn serve(worker: &Rc<Worker>, client: &mut Client, scratch: &mut Scrat
                     }
                     Backend::Ai(ai) => {
                         scratch.dialect = Some(ai.endpoint.dialect());
-                        let serving = Serving { worker, current: &current, route, ai, request: &request };
+                        let Some(directory) = current.ai.clone() else {
+                            let code = Code::InternalError; // the control side makes one where there are AI routes
+                            return answer::problem(worker, client, scratch, &request, code, None, false)
+                                .await;
+                        };
+                        let serving = Serving {
+                            worker,
+                            current: &current,
+                            directory,
+                            route,
+                            route_index: forward.route,
+                            ai,
+                            request: &request,
+                        };
                         // Boxed, as it is large: the tasks of other connections stay small.
                         Box::pin(serving.run(client, scratch, forward)).await
                     }
@@ -213,7 +226,10 @@ pub async fn serve(worker: &Rc<Worker>, client: &mut Client, scratch: &mut Scrat
                     scratch.dialect = Some(ai.endpoint.dialect());
                 }
             }
-            answer::refusal(worker, client, scratch, &request, answer).await
+            {
+                let read = !scratch.head.framing.has_body();
+                answer::refusal(worker, client, scratch, &request, answer, read).await
+            }
         }
         Verdict::Preflight => answer::empty(worker, client, scratch, &request, 204).await,
         Verdict::Redirect => answer::empty(worker, client, scratch, &request, 308).await,

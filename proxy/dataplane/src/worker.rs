@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use monoio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use penstock_ai::routing::Random;
 use penstock_gate::callers::CallerEntries;
 use penstock_gate::spec::{Address, Id, Listener, Uid};
 use penstock_gate::{Gate, Snapshot};
@@ -145,8 +146,8 @@ pub struct Served {
     pub callers: Arc<CallerEntries>,
     /// Certificates and roots.
     pub tls: Arc<TlsSets>,
-    /// Providers, models and prices.
-    pub ai: Arc<Directory>,
+    /// Providers, models and prices, if there are AI services.
+    pub ai: Option<Arc<Directory>>,
 }
 
 /// The configuration in force with what this worker keeps for its upstreams.
@@ -155,8 +156,8 @@ pub struct Current {
     pub snapshot: Arc<Snapshot>,
     /// This worker's side of the snapshot's upstreams, in the same order.
     pub upstreams: Vec<Rc<Upstream>>,
-    /// Providers, models and prices.
-    pub ai: Arc<Directory>,
+    /// Providers, models and prices, if there are AI services.
+    pub ai: Option<Arc<Directory>>,
     listeners: Vec<Id>,
 }
 
@@ -187,6 +188,8 @@ pub struct Worker {
     pub stats: Arc<WorkerStats>,
     /// Decides about requests.
     pub gate: RefCell<Gate>,
+    /// Chance, for the routing of models.
+    pub random: RefCell<Random>,
     /// Answers say `Connection: close`; the worker is about to end.
     pub draining: Cell<bool>,
     /// Connections between two requests are closed.
@@ -281,6 +284,7 @@ impl Worker {
             served: RefCell::new(start.served.clone()),
             wall_offset_ns: Cell::new(sys::wall_ns().wrapping_sub(sys::monotonic_ns())),
             gate: RefCell::new(gate),
+            random: RefCell::new(Random::new(sys::monotonic_ns() ^ (start.index as u64) << 48)),
         };
         worker.configure(start.served);
         (worker, start.inbox)

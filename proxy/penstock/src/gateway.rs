@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use penstock_ai::catalogue::{Catalogue, ReadError};
+use penstock_ai::routing::Registry;
 use penstock_dataplane::ai::directory::{Directory, DirectoryError};
 use penstock_dataplane::driver::Driver;
 use penstock_dataplane::supervise::{Dataplane, SuperviseError};
 use penstock_dataplane::sys;
 use penstock_dataplane::tls::{self, TlsSets};
 use penstock_dataplane::worker::Served;
+use penstock_gate::Backend;
 use penstock_gate::callers::CallerEntries;
 use penstock_gate::limits::BindError;
 use penstock_gate::spec::HashKey;
@@ -55,6 +57,8 @@ pub(crate) struct Compiler {
     pub counters: Arc<Counters>,
     /// The catalogue of models in force, once one was needed.
     pub catalogue: Option<Arc<Catalogue>>,
+    /// What is learned of providers and their keys; it outlives configurations.
+    pub registry: Registry,
 }
 
 /// A configuration that is ready to be handed to workers.
@@ -91,8 +95,11 @@ impl Compiler {
         };
         snapshot.bind_limits(now_unix_s, &mut register)?;
         let callers = CallerEntries::new(ready.callers, now_unix_s, &mut register)?;
-        let catalogue = if snapshot.ai.providers.is_empty() { None } else { Some(self.catalogue()?) };
-        let ai = Arc::new(Directory::new(&snapshot, catalogue)?);
+        let serves_ai = snapshot.routes().iter().any(|route| matches!(route.to, Backend::Ai(_)));
+        let ai = match serves_ai {
+            true => Some(Arc::new(Directory::new(&snapshot, self.catalogue()?, &self.registry)?)),
+            false => None,
+        };
         let served =
             Served { snapshot: Arc::new(snapshot), callers: Arc::new(callers), tls: Arc::new(tls), ai };
         Ok(Prepared { served, process: ready.process, limits })

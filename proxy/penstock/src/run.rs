@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded, select, tick};
+use penstock_ai::routing::Registry;
 use penstock_dataplane::driver::{self, Choice, Chosen, Driver, Unusable};
 use penstock_dataplane::event::{Event, Events};
 use penstock_dataplane::supervise::{Dataplane, Options, SuperviseError};
@@ -140,7 +141,13 @@ fn start(args: &RunArgs, orders: &Sender<Order>) -> Result<Running, StartError> 
     };
     let counters = Counters::open(data_dir.path(), run, keys::limit_key(data_dir.path())?)?;
     let hash_keys = keys::hash_keys(data_dir.path())?;
-    let mut compiler = Compiler { names, keys: hash_keys, counters: counters.clone(), catalogue: None };
+    let mut compiler = Compiler {
+        names,
+        keys: hash_keys,
+        counters: counters.clone(),
+        catalogue: None,
+        registry: Registry::default(),
+    };
     let revision = 1;
     let prepared = compiler.prepare(&configuration, revision, None)?;
     for listener in prepared.served.snapshot.listeners() {

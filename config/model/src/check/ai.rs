@@ -1,21 +1,16 @@
 //! The AI half: providers that can be reached as written, models that go somewhere, services that let somebody in.
 
-use std::collections::HashMap;
-
 use penstock_ai::catalogue::PriceSpec;
 use penstock_ai::provider::{Auth, Operation, Provider as Kind, Providers, Values};
 
 use super::Check;
-use crate::compile::provider_values;
+use penstock_ai::routing::{self, KEYS_MAX, KeySpec, KeyUid, ProviderSpec, ProviderUid};
+
+use crate::compile::{model_spec, provider_values};
 use crate::grammar::ai::{Model, Provider};
 use crate::inherit::{AiStanding, ai_services};
-use crate::place::{At, Pos};
+use crate::place::At;
 use crate::problem::quote;
-
-/// Keys of one provider at most.
-pub const PROVIDER_KEYS_MAX: usize = 256;
-/// Targets of one model at most.
-pub const MODEL_TARGETS_MAX: usize = 64;
 
 impl Check<'_> {
     pub(super) fn ai(&mut self) {
@@ -26,17 +21,33 @@ impl Check<'_> {
                 self.provider(provider);
             }
         }
-        let mut seen: HashMap<&str, Pos> = HashMap::new();
         for model in &file.models.value {
-            let name = &model.name;
-            if let Some(first) = seen.insert(&name.value.0, name.pos) {
-                let hint = format!("the other is at {}", self.sources.show(first));
-                self.add(name.pos, format!("model {} stands twice", quote(&name.value.0)), hint);
-            }
             self.model(model);
+        }
+        if self.problems.is_empty() {
+            self.routing();
         }
         for standing in ai_services(file) {
             self.ai_service(&standing);
+        }
+    }
+
+    /// How models and providers fit together: fallbacks, names, targets. Asked once each of them is good by itself.
+    fn routing(&mut self) {
+        let file = self.file;
+        let mut spec = routing::Spec::default();
+        for (n, provider) in file.providers.value.iter().enumerate() {
+            let mut one =
+                ProviderSpec::new(ProviderUid(n as u64), &provider.name.value.0, &provider.kind.value.0);
+            one.keys.push(KeySpec::new(KeyUid(n as u64), "", 1)); // keys are checked one by one
+            spec.providers.push(one);
+        }
+        spec.models = file.models.value.iter().map(|model| model_spec(model)).collect();
+        for problem in routing::problems(&spec, Providers::shared()) {
+            let model = problem
+                .model()
+                .and_then(|name| file.models.value.iter().find(|model| model.name.value.0 == name));
+            self.add(model.map_or(file.models.pos, |model| model.name.pos), problem.to_string(), "");
         }
     }
 
@@ -56,8 +67,8 @@ impl Check<'_> {
         let keys = &provider.keys;
         let auth = || kind.apis.iter().flat_map(|api| &api.auth);
         let signs = auth().any(|auth| matches!(auth, Auth::SigV4 { .. }));
-        if keys.value.len() > PROVIDER_KEYS_MAX {
-            self.add(keys.pos, format!("{} keys", keys.value.len()), format!("at most {PROVIDER_KEYS_MAX}"));
+        if keys.value.len() > KEYS_MAX {
+            self.add(keys.pos, format!("{} keys", keys.value.len()), format!("at most {KEYS_MAX}"));
         }
         let asks = !auth().any(|auth| *auth == Auth::None);
         if self.is_empty_list(keys) && asks {
@@ -92,22 +103,9 @@ impl Check<'_> {
         if self.is_empty_list(targets) && self.is_whole(model.place) {
             self.add(targets.pos, "a model without targets", "[ { provider: openai, model: gpt-4.1-mini } ]");
         }
-        if targets.value.len() > MODEL_TARGETS_MAX {
-            self.add(
-                targets.pos,
-                format!("{} targets", targets.value.len()),
-                format!("at most {MODEL_TARGETS_MAX}"),
-            );
-        }
         let declared = self.declared;
-        let mut seen: HashMap<(&str, &str), Pos> = HashMap::new();
         for target in &targets.value {
             self.refers("provider", &target.provider, &declared.providers);
-            let key = (target.provider.value.0.as_str(), target.model.value.0.as_str());
-            if let Some(first) = seen.insert(key, target.model.pos) {
-                let hint = format!("the other is at {}; use `weight`", self.sources.show(first));
-                self.add(target.model.pos, format!("target {} stands twice", quote(key.1)), hint);
-            }
         }
         let Some(prices) = &model.prices else { return };
         let mut spec = PriceSpec::default();

@@ -1,21 +1,26 @@
 //! The AI half as the gate takes it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use penstock_ai::catalogue::PriceSpec;
 use penstock_ai::endpoint::Endpoint;
 use penstock_ai::provider::{Operation, Providers, Values};
+use penstock_ai::routing::{
+    self, Allowed, Causes, FallbackSpec, ModelSpec, ModelUid, Retries, TargetSpec, Timeouts,
+};
 use penstock_gate::spec;
 
 use super::services::{UNNAMED, cross_origin};
-use super::{Compiler, Kind, small};
-use crate::grammar::ai::{Model, OnLoss, OnUnknownPrice, Provider, ProviderSecret};
+use super::{Compiler, Kind, small, uid};
+use crate::grammar::ai::{Cause, Model, OnLoss, OnUnknownPrice, Provider, ProviderSecret};
 use crate::inherit::{AiStanding, ai_services, tenant_of};
 use crate::place::At;
 use crate::read::Word;
 use crate::read::network::TargetUrl;
 
 /// Time for a connection to a provider, TLS included.
-pub const PROVIDER_CONNECT: std::time::Duration = std::time::Duration::from_secs(10);
+pub const PROVIDER_CONNECT: Duration = Duration::from_secs(10);
 
 /// What fills the placeholders of a provider's URLs, as far as it is written.
 pub(crate) fn provider_values(provider: &Provider) -> Vec<(&'static str, &str)> {
@@ -156,33 +161,7 @@ impl Compiler<'_> {
     fn model(&mut self, model: &At<Model>) -> spec::Model {
         let name = model.name.value.0.as_str();
         let (id, uid) = self.name(Kind::Model, &[name], name, model.name.pos);
-        spec::Model {
-            id,
-            uid,
-            name: name.to_owned(),
-            targets: model
-                .targets
-                .value
-                .iter()
-                .map(|target| spec::ModelTarget {
-                    provider: target.provider.value.0.clone(),
-                    model: target.model.value.0.clone(),
-                    weight: small(target.weight.value.0),
-                })
-                .collect(),
-            timeouts: spec::ModelTimeouts {
-                first_token: model.timeouts.first_token.value.0,
-                idle: model.timeouts.idle.value.0,
-                total: model.timeouts.total.value.0,
-            },
-            prices: model.prices.as_ref().map(|prices| spec::ModelPrices {
-                rates: prices
-                    .rates()
-                    .into_iter()
-                    .map(|(above, name, rate)| (above, name.to_owned(), rate.value.0.clone()))
-                    .collect(),
-            }),
-        }
+        spec::Model { id, uid, spec: model_spec(model) }
     }
 
     pub(super) fn ai_routes(&mut self) -> Vec<spec::Route> {
@@ -198,7 +177,11 @@ impl Compiler<'_> {
         let in_force = standing.in_force();
         let service = Arc::new(spec::AiService {
             prefix: ai.prefix.value.0.clone(),
-            models: ai.models.value.iter().map(|pattern| pattern.value.0.clone()).collect(),
+            // Each pattern has been read.
+            models: Allowed::new(
+                &ai.models.value.iter().map(|pattern| &*pattern.value.0).collect::<Vec<_>>(),
+            )
+            .unwrap_or_default(),
             on_loss: match ai.on_loss.value {
                 OnLoss::Tell => spec::OnLoss::Tell,
                 OnLoss::Refuse => spec::OnLoss::Refuse,
@@ -258,6 +241,69 @@ impl Compiler<'_> {
 /// A provider's upstream is apart from an upstream of the same name.
 fn upstream_names(name: &str) -> [&str; 2] {
     ["provider", name]
+}
+
+/// A model as routing takes it. Prices that do not go together have been refused.
+pub(crate) fn model_spec(model: &Model) -> ModelSpec {
+    let name = model.name.value.0.as_str();
+    let causes = |list: &At<Vec<At<Cause>>>| {
+        list.value.iter().fold(Causes::NONE, |all, cause| all.either(Causes::of(&[why(cause.value)])))
+    };
+    let ns = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+    let price = model.prices.as_ref().and_then(|prices| {
+        let mut spec = PriceSpec::default();
+        for (above, name, rate) in prices.rates() {
+            spec.set(above, name, &rate.value.0).ok()?;
+        }
+        spec.build().ok()
+    });
+    ModelSpec {
+        targets: model
+            .targets
+            .value
+            .iter()
+            .map(|target| TargetSpec {
+                provider: target.provider.value.0.clone(),
+                model: target.model.value.0.clone(),
+                weight: u16::try_from(target.weight.value.0).unwrap_or(u16::MAX),
+            })
+            .collect(),
+        strategy: routing::Strategy::from_name(&model.strategy.value.show()).unwrap_or_default(),
+        fallbacks: model
+            .fallbacks
+            .value
+            .iter()
+            .map(|fallback| FallbackSpec { on: causes(&fallback.on), to: fallback.to.value.0.clone() })
+            .collect(),
+        timeouts: Timeouts {
+            first_token_ns: ns(model.timeouts.first_token.value.0),
+            idle_ns: ns(model.timeouts.idle.value.0),
+            total_ns: ns(model.timeouts.total.value.0),
+        },
+        retries: Retries {
+            attempts: u8::try_from(model.retries.attempts.value.0).unwrap_or(u8::MAX),
+            on: causes(&model.retries.on),
+            honour_retry_after: model.retries.honour_retry_after.value,
+        },
+        cooldown: routing::Cooldown {
+            after: small(model.cooldown.after.value.0),
+            for_ns: ns(model.cooldown.r#for.value.0),
+        },
+        price,
+        ..ModelSpec::new(ModelUid(uid(Kind::Model, &[name]).0), name)
+    }
+}
+
+fn why(cause: Cause) -> routing::Cause {
+    match cause {
+        Cause::ConnectFailure => routing::Cause::ConnectFailure,
+        Cause::RateLimit => routing::Cause::RateLimit,
+        Cause::ServerError => routing::Cause::ServerError,
+        Cause::Timeout => routing::Cause::Timeout,
+        Cause::ContextWindow => routing::Cause::ContextWindow,
+        Cause::ContentPolicy => routing::Cause::ContentPolicy,
+        Cause::Authentication => routing::Cause::Authentication,
+    }
 }
 
 /// Where no places are written, an API key is read where one of the SDKs puts it: `Authorization: Bearer`, `x-api-key`

@@ -82,16 +82,20 @@ object! {
         required name: ModelName,
         /// Where its calls go.
         required targets: Vec<At<ModelTarget>>,
+        /// How one of them is chosen.
+        default strategy: Strategy = "weighted",
+        /// Where a call goes that failed here, by why it failed.
+        default fallbacks: Vec<At<Fallback>> = "[]",
+        /// What is tried again here.
+        default retries: ModelRetries = "{}",
+        /// When a key or a deployment that keeps failing rests.
+        default cooldown: Cooldown = "{}",
         /// Patience.
         default timeouts: ModelTimeouts = "{}",
         /// Prices that take the place of the catalogue's.
         optional prices: ModelPrices = "the catalogue's",
     }
     later {
-        "strategy": "strategies come later: targets are taken by weight",
-        "fallbacks": "fallbacks come later",
-        "retries": "retries come later",
-        "cooldown": "cooldowns come later",
         "tenants": "models are shared by all tenants; others come later",
     }
 }
@@ -105,6 +109,78 @@ object! {
         required model: Text,
         /// Share of calls.
         default weight: Int<1, 65535> = "1",
+    }
+}
+
+choice! {
+    /// How a target is chosen among those that may be used.
+    Strategy {
+        /// drawn by weight
+        Weighted = "weighted",
+        /// the first, in the order in which they are written
+        Primary = "primary",
+        /// the one with the fewest calls under way
+        LeastBusy = "least_busy",
+        /// the one whose first token came soonest of late
+        LowestLatency = "lowest_latency",
+        /// the one that is cheapest for what the call is likely to use
+        LowestCost = "lowest_cost",
+        /// the one whose provider has the largest share of its rate limit left
+        Headroom = "headroom",
+        /// by how the conversation begins, so that its turns find the provider's prompt cache warm
+        PrefixHash = "prefix_hash",
+    }
+}
+
+choice! {
+    /// Why a call is tried again or falls back.
+    Cause {
+        /// no connection came about
+        ConnectFailure = "connect_failure",
+        /// too many requests or tokens, or no money left
+        RateLimit = "rate_limit",
+        /// the provider failed, or its answer broke off before the client had any of it
+        ServerError = "server_error",
+        /// the first token, or the next, did not come in time
+        Timeout = "timeout",
+        /// the conversation does not fit the model
+        ContextWindow = "context_window",
+        /// the provider does not want to answer this
+        ContentPolicy = "content_policy",
+        /// the key is not accepted
+        Authentication = "authentication",
+    }
+}
+
+object! {
+    /// Where a call goes that failed.
+    Fallback {
+        /// Why it must have failed.
+        required on: Vec<At<Cause>>,
+        /// The model, or `provider/model`.
+        required to: Text,
+    }
+}
+
+object! {
+    /// What is tried again on the same model.
+    ModelRetries {
+        /// Attempts in all, the first included.
+        default attempts: Int<1, 10> = "2",
+        /// Why an attempt must have failed.
+        default on: Vec<At<Cause>> = "[ connect_failure, rate_limit, server_error, authentication ]",
+        /// Whether a call pauses until the time that a provider named.
+        default honour_retry_after: bool = "true",
+    }
+}
+
+object! {
+    /// When a deployment, or a key at one, rests.
+    Cooldown {
+        /// Failures in a row.
+        default after: Int<1, 1_000_000> = "5",
+        /// For how long.
+        default r#for: Span<1, 86_400_000> = "30s",
     }
 }
 

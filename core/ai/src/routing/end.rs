@@ -67,6 +67,29 @@ impl End {
         End::TotalTimeout,
     ];
 
+    /// What happened, for people.
+    pub const fn told(self) -> &'static str {
+        match self {
+            End::Answered => "it answered",
+            End::RateLimit => "its rate limit is reached",
+            End::NoQuota => "the account has no quota left",
+            End::OwnLimit => "the key's own limit is reached",
+            End::ServerError => "it fails",
+            End::FirstTokenTimeout => "its first token does not come in time",
+            End::IdleTimeout => "its answers stop in their middle",
+            End::ConnectFailure => "it cannot be reached",
+            End::ContextWindow => "the conversation does not fit",
+            End::ContentPolicy => "it does not want to answer",
+            End::Unauthenticated => "it does not accept the key",
+            End::Forbidden => "the key may not ask this",
+            End::NoModel => "it has no such model",
+            End::ClientError => "the request is wrong",
+            End::ClientGone => "the client left",
+            End::BrokenStream => "its answers break off",
+            End::TotalTimeout => "time is over",
+        }
+    }
+
     /// What an error of a provider is, by its class and the status of the answer.
     pub fn of_class(class: ErrorClass, status: u16) -> Self {
         match class {

@@ -421,7 +421,8 @@ fn compile_provider(
     }
 }
 
-fn problems(spec: &Spec, kinds: &Providers) -> Vec<Problem> {
+/// Everything that is wrong with a configuration; nothing if a plan can be made of it.
+pub fn problems(spec: &Spec, kinds: &Providers) -> Vec<Problem> {
     let mut problems = Vec::new();
     if spec.providers.len() > PROVIDERS_MAX {
         problems.push(Problem::Providers(spec.providers.len()));

@@ -160,6 +160,38 @@ pub enum Problem {
     Budget(String),
 }
 
+impl Problem {
+    /// The model that it is about; none where it is about a provider or the whole.
+    pub fn model(&self) -> Option<&str> {
+        match self {
+            Problem::ModelName(model)
+            | Problem::ModelTwice(model)
+            | Problem::Attempts(model)
+            | Problem::Cooldown(model)
+            | Problem::Budget(model)
+            | Problem::ModelNameOfProvider { model, .. }
+            | Problem::Targets { model, .. }
+            | Problem::TargetTwice { model, .. }
+            | Problem::TargetWithoutModel { model, .. }
+            | Problem::UnknownProvider { model, .. }
+            | Problem::UnknownModel { model, .. }
+            | Problem::Hidden { model, .. }
+            | Problem::FallbackTwice { model, .. }
+            | Problem::FallbackOnNothing { model, .. }
+            | Problem::Timeout { model, .. } => Some(model),
+            Problem::Cycle(models) | Problem::Depth(models) => models.first().map(String::as_str),
+            Problem::Providers(_)
+            | Problem::Models(_)
+            | Problem::ProviderName(_)
+            | Problem::ProviderTwice(_)
+            | Problem::UnknownKind { .. }
+            | Problem::Keys { .. }
+            | Problem::KeyTwice { .. }
+            | Problem::Weight { .. } => None,
+        }
+    }
+}
+
 fn hint(near: &Option<String>) -> String {
     near.as_ref().map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
 }

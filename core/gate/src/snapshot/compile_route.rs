@@ -5,10 +5,11 @@ use super::{Backend, BalanceBy, Drops, RouteRule};
 use crate::cors::{self, CorsRule};
 use crate::error::{Place, Problem, SpecError};
 use crate::identity::{AuthRule, KeyPlaceRule, MethodRule, hmac};
+use crate::limits::BoundLimits;
 use crate::router::{FieldName, PathTemplate, Segment};
 use crate::spec::{
-    AiRoute, AppRule, Auth, AuthMethod, Balance, HashBy, HeaderEdits, Id, KeyPlace, ModelTimeouts, Route,
-    Service, Spec, SubscriptionRule, Team, Tenant, Timeouts, To, Upstream, Version,
+    AiRoute, AppRule, Auth, AuthMethod, Balance, HashBy, HeaderEdits, Id, KeyPlace, Route, Service, Spec,
+    SubscriptionRule, Team, Tenant, Timeouts, To, Upstream, Version,
 };
 use crate::value::ValueTemplate;
 use penstock_http::{FieldId, FieldSet};
@@ -29,8 +30,8 @@ const OWN: FieldSet = FieldSet::FORWARDING.with(FieldId::XRequestId).with(FieldI
 /// Patience of routes of AI services: longer than any model's own, which is the one that counts.
 const AI_TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(10),
-    first_byte: ModelTimeouts::FIRST_TOKEN,
-    idle: ModelTimeouts::IDLE,
+    first_byte: Duration::from_secs(3600),
+    idle: Duration::from_secs(3600),
     total: None,
 };
 
@@ -184,7 +185,7 @@ impl<'s> Context<'s> {
             ratelimit_headers: route.ratelimit_headers,
             expose_revision: route.expose_revision,
             limit_owners,
-            limits: Vec::new(),
+            limits: BoundLimits::default(),
         })
     }
 

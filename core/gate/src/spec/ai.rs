@@ -2,9 +2,9 @@
 
 use super::{Id, Uid};
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use penstock_ai::endpoint::Endpoint;
+pub use penstock_ai::routing::{Allowed, ModelSpec};
 
 /// Everything that AI services refer to.
 #[derive(Clone, Debug, Default)]
@@ -81,66 +81,15 @@ impl std::fmt::Debug for ProviderSecret {
     }
 }
 
-/// A name of a model.
+/// A name of a model, and where its calls go.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// Dictionary id.
     pub id: Id,
     /// Stable identity.
     pub uid: Uid,
-    /// Name.
-    pub name: String,
-    /// Where its calls go, at least one.
-    pub targets: Vec<ModelTarget>,
-    /// Patience.
-    pub timeouts: ModelTimeouts,
-    /// Prices that take the place of the catalogue's.
-    pub prices: Option<ModelPrices>,
-}
-
-/// A model at a provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModelTarget {
-    /// Name of the provider.
-    pub provider: String,
-    /// The model, as the provider names it.
-    pub model: String,
-    /// Share of calls, at least 1.
-    pub weight: u32,
-}
-
-/// Patience towards a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ModelTimeouts {
-    /// From the request's last byte to the first piece of the answer.
-    pub first_token: Duration,
-    /// Between two pieces of it.
-    pub idle: Duration,
-    /// For everything.
-    pub total: Duration,
-}
-
-impl ModelTimeouts {
-    /// Default of [`Self::first_token`]: models that think may be silent for minutes.
-    pub const FIRST_TOKEN: Duration = Duration::from_secs(300);
-    /// Default of [`Self::idle`].
-    pub const IDLE: Duration = Duration::from_secs(120);
-    /// Default of [`Self::total`].
-    pub const TOTAL: Duration = Duration::from_secs(1800);
-}
-
-impl Default for ModelTimeouts {
-    fn default() -> Self {
-        Self { first_token: Self::FIRST_TOKEN, idle: Self::IDLE, total: Self::TOTAL }
-    }
-}
-
-/// Prices in USD per million tokens, as decimal numbers, by their names in the catalogue; beyond a number of input
-/// tokens others may hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ModelPrices {
-    /// Tokens of input above which it holds (0: always), the name of the price, and the number as it was written.
-    pub rates: Vec<(u64, String, String)>,
+    /// Its name, its targets, and how calls are routed to them.
+    pub spec: ModelSpec,
 }
 
 /// What an AI service lets be asked, and how.
@@ -148,8 +97,8 @@ pub struct ModelPrices {
 pub struct AiService {
     /// Path before that of each endpoint, without a slash at its end.
     pub prefix: String,
-    /// Patterns of names that may be asked for: whole names, or with one `*` at the end.
-    pub models: Vec<String>,
+    /// Names that may be asked for.
+    pub models: Allowed,
     /// What becomes of a request that a translation cannot carry whole.
     pub on_loss: OnLoss,
     /// What becomes of a call whose price is not known.

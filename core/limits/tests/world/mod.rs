@@ -6,6 +6,7 @@
 mod check;
 mod limits;
 mod random;
+pub(crate) mod spend;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -118,6 +119,7 @@ impl World {
             limits_max: 4,
             keys_max: 64,
             rolling_keys_max: 80,
+            wide_keys_max: 80,
             workers_max: 18,
             ..NodeConfig::new(1, 1)
         };

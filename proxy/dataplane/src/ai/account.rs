@@ -78,6 +78,8 @@ impl AiTold {
     }
 }
 
+/// Tokens of output that are reserved where the caller bounds none: what answers usually have.
+pub const OUTPUT_USUAL: u64 = 1024;
 /// Bytes that a token has on average, where nobody has counted: of English prose and code, by the usual tokenizers.
 pub const BYTES_PER_TOKEN: u64 = 4;
 

@@ -5,6 +5,7 @@ use penstock_ai::dialect::Dialect;
 use penstock_ai::provider::{Errors, Media};
 use penstock_ai::refusal::Refusal;
 use penstock_ai::relay::{Noted, Passed, StreamRelay};
+use penstock_ai::routing;
 use penstock_ai::sse::{EventType, write_event};
 use penstock_http::body::Then;
 use penstock_http::{BodyFraming, Code, FieldId, FieldTable, Version, write};
@@ -72,6 +73,8 @@ pub struct Answering<'a, 'd, 't> {
     pub first_token_until_ns: u64,
     /// When the request was with the provider, monotonic ns.
     pub sent_ns: u64,
+    /// The attempt as routing knows it, which learns of the first token and of the provider's limits.
+    pub routed: &'a routing::Attempt<'a>,
     /// The attempt, which is settled before its record is published.
     pub attempt: &'a mut Attempt<'t>,
 }
@@ -105,6 +108,13 @@ impl Answering<'_, '_, '_> {
                 lines.extend_from_slice(value.as_bytes());
                 lines.extend_from_slice(b"\r\n");
             }
+        }
+        if status == 200 {
+            let kind = self.attempt.to.provider.kind;
+            let value = |name: &str| named(&self.down.head.fields, head, name);
+            let now_ns = sys::monotonic_ns();
+            let headroom = kind.rate_limit.read(value, self.down.worker.wall_ns(now_ns) / 1_000_000);
+            self.routed.headroom(now_ns, &headroom);
         }
         let head = if status == 200 { Vec::new() } else { head.to_vec() };
         buf.consume(head_len);
@@ -181,7 +191,10 @@ impl Answering<'_, '_, '_> {
             if self.noted().said > said_before {
                 let gap_us = micros32(now_ns.saturating_sub(piece_ns));
                 match self.attempt.first_token_us {
-                    0 => self.attempt.first_token_us = gap_us.max(1),
+                    0 => {
+                        self.attempt.first_token_us = gap_us.max(1);
+                        self.routed.first_token(now_ns);
+                    }
                     _ => self.attempt.gap_us_max = self.attempt.gap_us_max.max(gap_us),
                 }
                 piece_ns = now_ns;

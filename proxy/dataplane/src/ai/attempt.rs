@@ -4,8 +4,8 @@ use penstock_ai::catalogue::{Billed, NanoUsd};
 use penstock_ai::json::Edits;
 use penstock_ai::relay::Noted;
 use penstock_ai::usage::{Account, Usage};
-use penstock_gate::spec::Id;
 use penstock_http::{Code, FieldId, RequestHead, write};
+use penstock_limits::Spend;
 use penstock_ring::{AiAttempt, ai_flag};
 
 use super::account::{self, AiTold, Outcome};
@@ -33,12 +33,11 @@ pub struct Attempt<'d> {
     directory: &'d Directory,
     /// Where it goes.
     pub to: Deployment<'d>,
-    /// The dictionary id of the key.
-    pub key: Id,
     began_ns: u64,
-    unix_s: u64,
+    /// When it began, in seconds since 1970.
+    pub unix_s: u64,
     input_bytes: usize,
-    is_settled: bool,
+    used: Option<Spend>,
     /// The status of its answer; 0 if there was none.
     pub status: u16,
     /// When the first token came after the request was sent, in microseconds; 0: not yet.
@@ -52,18 +51,16 @@ impl<'d> Attempt<'d> {
     pub fn new(
         directory: &'d Directory,
         to: Deployment<'d>,
-        key: Id,
         (began_ns, unix_s): (u64, u64),
         input_bytes: usize,
     ) -> Self {
         Self {
             directory,
             to,
-            key,
             began_ns,
             unix_s,
             input_bytes,
-            is_settled: false,
+            used: None,
             status: 0,
             first_token_us: 0,
             gap_us_max: 0,
@@ -84,6 +81,16 @@ impl<'d> Attempt<'d> {
         self.settle(call, &noted.account, noted.said, noted.finish, outcome);
     }
 
+    /// Books an attempt of which nothing came.
+    pub fn settle_unanswered(&mut self, call: &mut Call, outcome: Outcome) {
+        self.settle(call, &Account::default(), 0, 0, outcome);
+    }
+
+    /// What it used, as limits count it; nothing if it is not booked, as nothing was sent.
+    pub fn used(&self) -> Spend {
+        self.used.unwrap_or_default()
+    }
+
     /// Books the attempt, once; what it cost.
     pub fn settle(
         &mut self,
@@ -93,7 +100,7 @@ impl<'d> Attempt<'d> {
         finish: u8,
         outcome: Outcome,
     ) -> Option<NanoUsd> {
-        if std::mem::replace(&mut self.is_settled, true) {
+        if self.used.is_some() {
             return None;
         }
         let usage = account.usage.unwrap_or_else(|| match said {
@@ -106,15 +113,20 @@ impl<'d> Attempt<'d> {
         });
         let cost = self.directory.cost(&self.to, &Billed::from(usage), self.unix_s);
         let (cost, price) = match cost {
-            Ok((cost, price)) => (Some(cost), price.0 as u32),
+            Ok(cost) => (Some(cost.nano), cost.price.0 as u32),
             Err(_) => (None, 0),
         };
+        self.used = Some(Spend {
+            input_tokens: usage.input_total(),
+            output_tokens: usage.output_total(),
+            usd_nano: cost.map_or(0, |cost| cost.0),
+        });
         let told: &mut AiTold = call.ai.get_or_insert_default();
         let now_ns = sys::monotonic_ns();
         told.block.attempt(AiAttempt {
             cost_nanodollars: cost.map_or(0, |cost| i64::try_from(cost.0).unwrap_or(i64::MAX)),
             provider: self.to.provider.spec.id.0,
-            key: self.key.0,
+            key: self.to.key_id().0,
             model: self.to.model_id.0,
             price,
             first_token_us: self.first_token_us,

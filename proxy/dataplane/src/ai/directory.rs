@@ -4,16 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::sigv4::AwsKeys;
-use penstock_ai::catalogue::{
-    Billed, Catalogue, Dimension, NanoUsd, Price, PriceId, PriceSpec, Row, Unpriced,
-};
+use penstock_ai::catalogue::{Billed, Catalogue, Dimension, NanoUsd, Price, PriceId, Row, Unpriced};
 use penstock_ai::dialect::Dialect;
 use penstock_ai::provider::{self, Api, Auth, Media, Providers, UrlError, Values};
+use penstock_ai::routing::{self, KeySpec, KeyUid, Plan, ProviderSpec, ProviderUid, Registry};
 use penstock_gate::Snapshot;
-use penstock_gate::spec::{self, Id, ModelTimeouts, ProviderSecret};
-
-/// Candidates that are named to a caller whose model is not known.
-pub const CANDIDATES_MAX: usize = 8;
+use penstock_gate::limits::BoundLimits;
+use penstock_gate::spec::{self, Id, ProviderSecret, Uid};
 
 /// Why a configuration of providers and models cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -34,11 +31,16 @@ impl DirectoryError {
 }
 
 /// Everything that the AI routes of a configuration look up.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Directory {
+    /// Which provider, which model there, which key; and where next.
+    pub plan: Plan,
     providers: Vec<ProviderRule>,
+    by_uid: HashMap<ProviderUid, usize>,
+    /// Names in `models:`, with their dictionary ids and own prices.
     models: HashMap<Box<str>, ModelRule>,
-    catalogue: Option<Arc<Catalogue>>,
+    catalogue: Arc<Catalogue>,
+    no_limits: BoundLimits,
 }
 
 /// A provider that is configured.
@@ -56,6 +58,7 @@ pub struct ProviderRule {
 /// A key of a provider with the lines that it adds to a head.
 struct KeyRule {
     id: Id,
+    uid: KeyUid,
     /// By API of the kind.
     shown: Vec<Shown>,
 }
@@ -87,12 +90,11 @@ impl std::fmt::Debug for KeyRule {
 #[derive(Debug)]
 struct ModelRule {
     id: Id,
-    targets: Vec<(usize, Box<str>)>,
-    timeouts: ModelTimeouts,
+    uid: Uid,
     price: Option<(PriceId, Price)>,
 }
 
-/// Where a call goes.
+/// Where an attempt goes.
 #[derive(Debug, Clone)]
 pub struct Deployment<'d> {
     /// The provider.
@@ -101,110 +103,111 @@ pub struct Deployment<'d> {
     pub model: &'d str,
     /// Dictionary id of the name in `models:`, 0 where none was used.
     pub model_id: Id,
-    /// Patience.
-    pub timeouts: ModelTimeouts,
+    key: &'d KeyRule,
     price: Option<&'d (PriceId, Price)>,
 }
 
-/// Why a name leads nowhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unresolved {
-    /// Nobody has it; these come near.
-    Unknown(Vec<String>),
-    /// Several have it.
-    Ambiguous(Vec<String>),
+/// What a price says of one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// How much.
+    pub nano: NanoUsd,
+    /// By which price.
+    pub price: PriceId,
 }
 
 impl Directory {
-    /// Of a configuration. The catalogue is the one in force.
+    /// Of a configuration. The catalogue is the one in force; `registry` knows what the configurations before have learned.
     ///
     /// # Errors
     /// Something that checking would have refused.
-    pub fn new(snapshot: &Snapshot, catalogue: Option<Arc<Catalogue>>) -> Result<Self, DirectoryError> {
+    pub fn new(
+        snapshot: &Snapshot,
+        catalogue: Arc<Catalogue>,
+        registry: &Registry,
+    ) -> Result<Self, DirectoryError> {
         let ai = &*snapshot.ai;
+        let mut routing = routing::Spec::default();
         let mut providers = Vec::with_capacity(ai.providers.len());
         for spec in &ai.providers {
             let fault = |why: &str| DirectoryError::new("provider", &spec.name, why);
             let kind = Providers::shared().get(&spec.kind).ok_or_else(|| fault("unknown kind"))?;
             let upstream = snapshot.upstreams().iter().position(|upstream| upstream.id == spec.upstream);
             let upstream = upstream.ok_or_else(|| fault("has no upstream"))?;
-            let keys = spec.keys.iter().map(|key| KeyRule::new(key, spec, kind)).collect();
+            let keys: Vec<KeyRule> = spec.keys.iter().map(|key| KeyRule::new(key, spec, kind)).collect();
+            let weight = |key: &spec::ProviderKey| u16::try_from(key.weight).unwrap_or(u16::MAX);
+            routing.providers.push(ProviderSpec {
+                region: region_of(spec).map(str::to_owned),
+                keys: spec
+                    .keys
+                    .iter()
+                    .map(|key| KeySpec::new(KeyUid(key.uid.0), &key.name, weight(key)))
+                    .collect(),
+                ..ProviderSpec::new(ProviderUid(spec.uid.0), &spec.name, &spec.kind)
+            });
             providers.push(ProviderRule { spec: spec.clone(), kind, upstream, keys });
         }
         let mut models = HashMap::with_capacity(ai.models.len());
         for model in &ai.models {
-            models.insert(model.name.as_str().into(), ModelRule::new(model, &providers)?);
+            let name = model.spec.name.as_str();
+            let price = model.spec.price.clone().map(|price| (price.id(name.as_bytes()), price));
+            models.insert(name.into(), ModelRule { id: model.id, uid: model.uid, price });
+            routing.models.push(model.spec.clone());
         }
-        Ok(Self { providers, models, catalogue })
+        let plan =
+            Plan::compile(&routing, &catalogue, Providers::shared(), registry).map_err(|problems| {
+                let why: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                DirectoryError::new("models", "", why.join("; "))
+            })?;
+        let by_uid =
+            providers.iter().enumerate().map(|(at, rule)| (ProviderUid(rule.spec.uid.0), at)).collect();
+        Ok(Self { plan, providers, by_uid, models, catalogue, no_limits: BoundLimits::default() })
     }
 
-    /// Where calls of a model go that a caller names, in the order in which they are tried.
-    ///
-    /// # Errors
-    /// Nowhere.
-    pub fn resolve<'d>(&'d self, name: &'d str) -> Result<Vec<Deployment<'d>>, Unresolved> {
-        if let Some(model) = self.models.get(name) {
-            let targets = model.targets.iter().map(|(at, target)| Deployment {
-                model_id: model.id,
-                timeouts: model.timeouts,
-                price: model.price.as_ref(),
-                ..Deployment::of(&self.providers[*at], target)
-            });
-            return Ok(targets.collect());
-        }
-        if let Some((provider, model)) = name.split_once('/')
-            && !model.is_empty()
-            && let Some(provider) = self.providers.iter().find(|rule| rule.spec.name == provider)
-        {
-            return Ok(vec![Deployment::of(provider, model)]);
-        }
-        let makers = self.catalogue.iter().flat_map(|catalogue| catalogue.candidates(name));
-        let makers: Vec<&str> =
-            makers.filter(|row| row.is_own() && row.model() == name).map(|row| row.provider()).collect();
-        let own: Vec<&ProviderRule> =
-            self.providers.iter().filter(|rule| makers.contains(&rule.kind.catalogue.as_str())).collect();
-        match own[..] {
-            [only] => Ok(vec![Deployment::of(only, name)]),
-            [] => Err(Unresolved::Unknown(self.names().take(CANDIDATES_MAX).map(str::to_owned).collect())),
-            _ => Err(Unresolved::Ambiguous(
-                own.iter().map(|own| format!("{}/{name}", own.spec.name)).collect(),
-            )),
-        }
+    /// Where an attempt goes; none for one of another plan.
+    pub fn deployment<'d>(&'d self, attempt: &routing::Attempt<'d>) -> Option<Deployment<'d>> {
+        let provider = &self.providers[*self.by_uid.get(&attempt.provider_uid)?];
+        let key = provider.keys.iter().find(|key| key.uid == attempt.key)?;
+        let rule = self.models.get(attempt.route);
+        Some(Deployment {
+            provider,
+            model: attempt.model,
+            model_id: rule.map_or(Id(0), |rule| rule.id),
+            key,
+            price: rule.and_then(|rule| rule.price.as_ref()),
+        })
     }
 
-    /// The names in `models:`, in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        let mut names: Vec<&str> = self.models.keys().map(|name| &**name).collect();
-        names.sort_unstable();
-        names.into_iter()
+    /// Limits of an owner that has none.
+    pub fn no_limits(&self) -> &BoundLimits {
+        &self.no_limits
+    }
+
+    /// The identity of a model that limits count by: that of its name in `models:`, or one made of the name as it was
+    /// written.
+    pub fn model_uid(&self, name: &str) -> Uid {
+        self.models.get(name).map_or_else(|| Uid::of("model", &[name]), |rule| rule.uid)
     }
 
     /// The row of the catalogue that holds for a deployment.
     fn row(&self, to: &Deployment<'_>) -> Option<&Row> {
-        let catalogue = self.catalogue.as_ref()?;
-        let (kind, spec) = (&to.provider.kind.catalogue, &to.provider.spec);
-        let region = spec.values.iter().find(|(name, _)| name == "region" || name == "location");
-        region
-            .and_then(|(_, region)| catalogue.row_in(kind, region, to.model))
+        let (catalogue, kind) = (&self.catalogue, &to.provider.kind.catalogue);
+        region_of(&to.provider.spec)
+            .and_then(|region| catalogue.row_in(kind, region, to.model))
             .or_else(|| catalogue.row(kind, to.model))
     }
 
-    /// What an attempt at a deployment costs, and the id of its price.
+    /// What an attempt at a deployment costs.
     ///
     /// # Errors
     /// No price is known, or not of everything that was used.
-    pub fn cost(
-        &self,
-        to: &Deployment<'_>,
-        billed: &Billed,
-        unix_s: u64,
-    ) -> Result<(NanoUsd, PriceId), Unpriced> {
-        if let Some((id, price)) = to.price {
-            return Ok((price.cost(billed)?, *id));
+    pub fn cost(&self, to: &Deployment<'_>, billed: &Billed, unix_s: u64) -> Result<Cost, Unpriced> {
+        if let Some((price, rates)) = to.price {
+            return Ok(Cost { nano: rates.cost(billed)?, price: *price });
         }
         let timed = self.row(to).and_then(|row| row.timed_price_at(unix_s));
         let timed = timed.ok_or(Unpriced::Dimension(Dimension::Input))?;
-        Ok((timed.price().cost(billed)?, timed.id()))
+        Ok(Cost { nano: timed.price().cost(billed)?, price: timed.id() })
     }
 
     /// Whether a price is known.
@@ -218,28 +221,10 @@ impl Directory {
     }
 }
 
-impl ModelRule {
-    fn new(model: &spec::Model, providers: &[ProviderRule]) -> Result<Self, DirectoryError> {
-        let fault = |why: String| DirectoryError::new("model", &model.name, why);
-        let mut targets = Vec::with_capacity(model.targets.len());
-        for target in &model.targets {
-            let at = providers.iter().position(|provider| provider.spec.name == target.provider);
-            let at = at.ok_or_else(|| fault(format!("unknown provider `{}`", target.provider)))?;
-            targets.push((at, target.model.as_str().into()));
-        }
-        let price = match &model.prices {
-            None => None,
-            Some(prices) => {
-                let mut price = PriceSpec::default();
-                for (above, name, rate) in &prices.rates {
-                    price.set(*above, name, rate).map_err(|why| fault(why.to_string()))?;
-                }
-                let price = price.build().map_err(|why| fault(why.to_string()))?;
-                Some((price.id(model.name.as_bytes()), price))
-            }
-        };
-        Ok(Self { id: model.id, targets, timeouts: model.timeouts, price })
-    }
+/// The region or location by which prices may differ.
+fn region_of(provider: &spec::Provider) -> Option<&str> {
+    let named = provider.values.iter().find(|(name, _)| name == "region" || name == "location");
+    named.map(|(_, region)| region.as_str())
 }
 
 impl ProviderRule {
@@ -258,7 +243,11 @@ impl ProviderRule {
 
 impl KeyRule {
     fn new(key: &spec::ProviderKey, spec: &spec::Provider, kind: &provider::Provider) -> Self {
-        Self { id: key.id, shown: kind.apis.iter().map(|api| Shown::new(&key.secret, spec, api)).collect() }
+        Self {
+            id: key.id,
+            uid: KeyUid(key.uid.0),
+            shown: kind.apis.iter().map(|api| Shown::new(&key.secret, spec, api)).collect(),
+        }
     }
 }
 
@@ -323,10 +312,6 @@ fn escaped(text: &str) -> String {
 }
 
 impl<'d> Deployment<'d> {
-    fn of(provider: &'d ProviderRule, model: &'d str) -> Self {
-        Self { provider, model, model_id: Id(0), timeouts: ModelTimeouts::default(), price: None }
-    }
-
     /// The API that a caller of this dialect is served by: one of the same dialect if the provider has it as a thing of
     /// its own. A layer over another API that takes Chat Completions loses more than a translation does, and what comes
     /// as frames within frames is not worth it.
@@ -360,9 +345,13 @@ impl<'d> Deployment<'d> {
         }
     }
 
-    /// A key of the provider: its id, and how it is shown.
-    pub fn key(&self, api: usize) -> (Id, &'d Shown) {
-        let key = &self.provider.keys[0];
-        (key.id, &key.shown[api])
+    /// The dictionary id of the key.
+    pub fn key_id(&self) -> Id {
+        self.key.id
+    }
+
+    /// How the key is shown to an API, by the API's number.
+    pub fn shown(&self, api: usize) -> &'d Shown {
+        &self.key.shown[api]
     }
 }

@@ -12,15 +12,9 @@ use crate::exchange::{After, Scratch};
 
 /// Answers the list, or one entry of it.
 pub(super) async fn serve(serving: &Serving<'_>, client: &mut Client, scratch: &mut Scratch) -> After {
-    let directory = serving.current.ai.clone();
-    let patterns = &serving.ai.service.models;
-    let allowed = |name: &str| {
-        patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(start) => name.starts_with(start),
-            None => pattern == name,
-        })
-    };
-    let names: Vec<&str> = directory.names().filter(|name| allowed(name)).collect();
+    let (plan, caller) = (&serving.directory.plan, serving.caller());
+    let mut names: Vec<&str> = plan.names(&caller).collect();
+    names.sort_unstable();
     let document = match serving.ai.endpoint {
         Endpoint::Model => {
             let path = scratch.plan.target.split(|&byte| byte == b'?').next().unwrap_or_default();
@@ -28,7 +22,7 @@ pub(super) async fn serve(serving: &Serving<'_>, client: &mut Client, scratch: &
             let name = String::from_utf8_lossy(&path[start.min(path.len())..])
                 .replace("%2F", "/")
                 .replace("%3A", ":");
-            if !allowed(&name) || directory.resolve(&name).is_err() {
+            if plan.resolve(&caller, &name).is_err() {
                 let why = format!("no model `{name}`");
                 let read = !scratch.head.framing.has_body();
                 return answer::problem(

@@ -181,7 +181,13 @@ pub fn served(spec: spec::Spec, pool: &penstock_limits::NodePool, before: Option
     let mut snapshot = penstock_gate::compile(spec).expect("a valid configuration");
     snapshot.bind_limits(now_unix_s, &mut register).expect("limits");
     let tls = TlsSets::build(&snapshot, before).expect("certificates");
-    let ai = Arc::new(penstock_dataplane::ai::directory::Directory::new(&snapshot, None).expect("good"));
+    let ai = (!snapshot.ai.providers.is_empty()).then(|| {
+        let catalogue = Arc::new(penstock_ai::catalogue::Catalogue::read(b"").expect("an empty one"));
+        let registry = penstock_ai::routing::Registry::default();
+        Arc::new(
+            penstock_dataplane::ai::directory::Directory::new(&snapshot, catalogue, &registry).expect("good"),
+        )
+    });
     Served { snapshot: Arc::new(snapshot), callers: Arc::new(callers), tls: Arc::new(tls), ai }
 }
 

@@ -31,6 +31,23 @@ pub struct Booked<'a> {
     pub is_orphan: bool,
 }
 
+impl<'a> Booked<'a> {
+    /// The settlement with all that is needed to keep it apart from its intent.
+    pub fn line(&self) -> SettlementLine<'a> {
+        SettlementLine {
+            intent_at: self.intent_at,
+            request_id: self.intent.request_id,
+            attempt: self.intent.attempt,
+            settlement: Settlement { flags: self.flags, ..self.settlement },
+        }
+    }
+
+    /// The model whose price counts: the one that answered if it is known, else the one that was asked.
+    pub fn model(&self) -> &'a str {
+        if self.settlement.model.is_empty() { self.intent.model } else { self.settlement.model }
+    }
+}
+
 impl Books {
     /// Attempts that are open.
     pub fn open_attempts(&self) -> usize {

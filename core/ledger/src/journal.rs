@@ -77,11 +77,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        first: Arc<Segment>,
-        spares: Receiver<Arc<Segment>>,
-    ) -> Journal {
+    pub(crate) fn new(shared: Arc<Shared>, first: Arc<Segment>, spares: Receiver<Arc<Segment>>) -> Journal {
         Journal {
             opened: OPENED.fetch_add(1, Ordering::Relaxed),
             end: shared.options.segment_bytes,
@@ -165,9 +161,7 @@ impl Journal {
         let free = (self.end - self.offset) as usize;
         let places = match (free.checked_sub(bytes), self.held.len().checked_sub(1)) {
             (Some(rest), _) => self.places(rest, self.held.len()),
-            (None, Some(behind)) => {
-                self.places((self.end - SEGMENT_HEAD_BYTES) as usize - bytes, behind)
-            }
+            (None, Some(behind)) => self.places((self.end - SEGMENT_HEAD_BYTES) as usize - bytes, behind),
             (None, None) => return false,
         };
         places > self.open

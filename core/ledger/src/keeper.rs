@@ -67,9 +67,7 @@ impl Options {
         if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes)
             || !self.segment_bytes.is_multiple_of(4096)
         {
-            return Err(LedgerError::Options(
-                "a segment has 16 KiB to 1 GiB, in whole pages of 4096 bytes",
-            ));
+            return Err(LedgerError::Options("a segment has 16 KiB to 1 GiB, in whole pages of 4096 bytes"));
         }
         if !(1 + SPARES..=SEGMENTS_MAX).contains(&self.segments_max) {
             return Err(LedgerError::Options("a journal has 3 to 4096 segments"));
@@ -210,14 +208,14 @@ impl Keeper {
     ///
     /// # Errors
     /// The keeper itself while the worker's end is there.
-    pub fn into_held(self) -> Result<HeldJournal, Keeper> {
+    pub fn into_held(self) -> Result<HeldJournal, Box<Keeper>> {
         if !self.is_abandoned() {
-            return Err(self);
+            return Err(Box::new(self));
         }
         let Keeper { shared, spares, segments, next_sequence } = self;
         match Arc::try_unwrap(shared) {
             Ok(shared) => Ok(shared.held),
-            Err(shared) => Err(Keeper { shared, spares, segments, next_sequence }),
+            Err(shared) => Err(Box::new(Keeper { shared, spares, segments, next_sequence })),
         }
     }
 }

@@ -34,8 +34,10 @@ pub use keeper::{
     SEGMENTS_MAX_DEFAULT, SPARES, SYNC_EVERY_DEFAULT, Sync,
 };
 pub use line::{Cursor, Item, Kind, Line};
-pub use segment::{Position, Segment, SegmentError, SegmentId, SEGMENT_HEAD_BYTES};
-pub use settlement::{AMOUNT_MAX, Outcome, Rule, SETTLEMENT_BYTES_MAX, Settlement, SettlementLine, State, flag};
+pub use segment::{Position, SEGMENT_HEAD_BYTES, Segment, SegmentError, SegmentId};
+pub use settlement::{
+    AMOUNT_MAX, Outcome, Rule, SETTLEMENT_BYTES_MAX, Settlement, SettlementLine, State, flag,
+};
 
 /// Bytes of a name (tenant, team, app, credential, service, prompt, provider, region, provider key, dialect); what is longer
 /// is cut between characters, and flagged.

@@ -170,8 +170,7 @@ impl Cursor {
 
     /// Looks at what begins at `at`; a whole line is in `payload` after, with its head before it.
     fn look(&mut self, at: u32) -> Found {
-        let Some((head, rest)) =
-            self.segment.words().get(at as usize / 8..).and_then(<[_]>::split_first)
+        let Some((head, rest)) = self.segment.words().get(at as usize / 8..).and_then(<[_]>::split_first)
         else {
             return Found::Empty;
         };

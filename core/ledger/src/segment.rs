@@ -196,6 +196,17 @@ impl Segment {
         self.map.words()
     }
 
+    /// Whether it has a line: every segment before it is ended then.
+    pub fn is_begun(&self) -> bool {
+        let first = self.words().get(SEGMENT_HEAD_BYTES as usize / 8);
+        first.is_some_and(|head| head.load(Ordering::Acquire) != 0)
+    }
+
+    /// Where the lines end, as its writer in this process knows it.
+    pub fn written(&self) -> u32 {
+        self.written.load(Ordering::Acquire)
+    }
+
     /// Says that lines end at `offset`. For the one writer.
     #[inline]
     pub(crate) fn set_written(&self, offset: u32) {

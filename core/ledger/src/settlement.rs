@@ -158,7 +158,7 @@ impl<'a> Settlement<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SettlementLine<'a> {
     /// Where the intent stands.
-    pub(crate) intent_at: Position,
+    pub intent_at: Position,
     /// The request's id, as in the intent.
     pub request_id: u128,
     /// The attempt, as in the intent.
@@ -304,6 +304,17 @@ impl<'a> SettlementLine<'a> {
         writer.bytes(told.model.as_bytes());
         writer.bytes(told.response_id.as_bytes());
         writer.len()
+    }
+
+    /// Appends the payload to `out`: for whoever keeps settlements elsewhere. [`SettlementLine::decode`] reads it.
+    ///
+    /// # Panics
+    /// If a text is longer than its bound, which no line that was read has.
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        let from = out.len();
+        out.resize(from + SETTLEMENT_BYTES_MAX, 0);
+        let bytes = self.encode(&mut out[from..]);
+        out.truncate(from + bytes);
     }
 
     /// Reads a payload; what stands behind the last text is padding, or of a later version.

@@ -12,6 +12,9 @@ pub mod rerate;
 mod sums;
 mod thread;
 
+#[cfg(test)]
+mod tests;
+
 pub use event::{LedgerEvent, Replayed};
 pub use export::{EXPORT_BYTES_MAX, EXPORT_ROWS_MAX, ExportError, ExportRow, read_export};
 pub use sums::Totals;

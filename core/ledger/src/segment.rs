@@ -213,7 +213,8 @@ impl Segment {
         self.written.store(offset, Ordering::Release);
     }
 
-    /// Writes what was written since the last time to disk and waits for it. For one thread at a time.
+    /// Writes what was written since the last time to disk and waits for it. Several threads that do so at once write some of
+    /// it twice.
     ///
     /// # Errors
     /// What the disk says; the same bytes are written again the next time.

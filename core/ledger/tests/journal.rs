@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -210,7 +210,11 @@ fn left_behind(folder: &Folder) -> (Vec<u8>, Vec<usize>) {
     (fs::read(&segment_files(folder)[0]).unwrap(), ends)
 }
 
-fn read_file(path: &PathBuf) -> Option<(Vec<Kind>, Vec<(u32, u32)>)> {
+/// Lines by kind, and tears.
+type Read = (Vec<Kind>, Vec<(u32, u32)>);
+
+/// Reads what nobody writes any more; `None` where there is no header.
+fn read_file(path: &Path) -> Option<Read> {
     let segment = match Segment::open(path) {
         Ok(segment) => Arc::new(segment),
         Err(LedgerError::Segment { source: SegmentError::Header, .. }) => return None,

@@ -297,6 +297,10 @@ impl Books {
             }
         }
         bookkeeper.finish(&transaction)?;
+        // The store must not know of a line that a power cut takes from the journal.
+        journals.iter().flat_map(|(_, segments)| segments).try_for_each(|segment| segment.sync()).map_err(
+            |source| StoreError::Io { path: LEDGER_FOLDER.into(), source },
+        )?;
         transaction.commit()?;
         Ok(done)
     }

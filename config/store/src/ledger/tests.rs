@@ -635,10 +635,22 @@ impl World {
         }
     }
 
+    /// Makes what stands behind `cut` zeros, and returns up to where nothing is lost: zeros lose nothing by it.
+    fn lose(&self, (sequence, at): (u64, u32)) -> (u64, u32) {
+        let files = readable_segments(&self.dir.ledger(), 0).unwrap();
+        let file = files.into_iter().find(|file| file.sequence == sequence).unwrap();
+        let mut bytes = std::fs::read(&file.path).unwrap();
+        let zeros = bytes[at as usize..].iter().take_while(|byte| **byte == 0).count();
+        bytes[at as usize..].fill(0);
+        std::fs::write(&file.path, bytes).unwrap();
+        (sequence, at + zeros as u32)
+    }
+
     /// Ends the process; what stands behind `cut` is lost. Then a start, which may be killed in its transaction first.
     fn restart(&mut self, cut: Option<(u64, u32)>, twice: bool) {
-        let running = self.running.take().unwrap();
+        drop(self.running.take());
         self.entries.clear();
+        let cut = cut.filter(|(sequence, _)| *sequence > 0).map(|cut| self.lose(cut));
         for (call, attempt) in std::mem::take(&mut self.attempts) {
             let kept = |end: (u64, u32)| cut.is_none_or(|cut| end <= cut);
             let settled = attempt.settled_end.filter(|end| kept(*end));
@@ -651,15 +663,7 @@ impl World {
                 self.expected.insert(call, outcome);
             }
         }
-        drop(running);
         self.store = None;
-        if let Some((sequence, at)) = cut.filter(|(sequence, _)| *sequence > 0) {
-            let files = readable_segments(&self.dir.ledger(), 0).unwrap();
-            let file = files.into_iter().find(|file| file.sequence == sequence).unwrap();
-            let mut bytes = std::fs::read(&file.path).unwrap();
-            bytes[at as usize..].fill(0);
-            std::fs::write(&file.path, bytes).unwrap();
-        }
         if twice {
             let mut store = Store::open(self.dir.path()).unwrap();
             let held = lock(&self.dir.ledger(), 0).unwrap().unwrap();
@@ -684,7 +688,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_attempt_is_booked_once_whatever_happens(steps in steps()) {

@@ -330,7 +330,7 @@ impl Books {
 
     /// Removes single lines that are older than they are kept.
     fn remove_old(&mut self, keep_days: u32) -> Result<(), StoreError> {
-        let before_ns = int(wall_ns().saturating_sub(u64::from(keep_days) * DAY_NS));
+        let before_ns = int(wall_ns().saturating_sub(u64::from(keep_days).saturating_mul(DAY_NS)));
         let transaction = self.store.write()?;
         for text in [
             "DELETE FROM ledger_block WHERE last_ns < ?1",

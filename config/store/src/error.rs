@@ -37,6 +37,9 @@ pub enum StoreError {
     /// What stands in the store cannot be understood.
     #[error("the store is damaged: {0}")]
     Damaged(&'static str),
+    /// A sum is larger than 64 bits hold: some nine thousand million USD.
+    #[error("a sum of the ledger does not fit 64 bits")]
+    Overflow,
     /// Segments are freed faster than they can be read.
     #[error("the ledger changes too fast to be read; try again")]
     Busy,

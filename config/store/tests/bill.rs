@@ -255,7 +255,8 @@ fn the_ledger_meets_a_bill_that_is_kept_apart_to_the_nano_dollar() {
         assert_eq!(by_ledger(&dir.0, true), by_bill(seen, &PRICES), "what was settled");
 
         // The provider's export settles what the gateway did not see; half of it by ids of its own.
-        let mut export = "request_id,attempt,response_id,model,input_tokens,cached_read_tokens,output_tokens\n".to_owned();
+        let mut export =
+            "request_id,attempt,response_id,model,input_tokens,cached_read_tokens,output_tokens\n".to_owned();
         for (at, charged) in bill.iter().filter(|charged| charged.unseen).enumerate() {
             let [input, cached, output] = charged.tokens;
             let response = if at % 2 == 0 { charged.response_id.as_str() } else { "" };

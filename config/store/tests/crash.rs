@@ -182,7 +182,10 @@ fn attempts_are_booked_once_over_many_kills() {
         assert_eq!(row.all.attempts, 1, "attempt {call} is booked twice");
         let expected = if row.values[1] == "settled" { cost(call) } else { reservation(call) };
         assert_eq!(row.all.nano_usd, expected.cast_signed(), "attempt {call}");
-        assert!(found.insert(call, row.values[1].clone()).is_none(), "attempt {call} is booked in both states");
+        assert!(
+            found.insert(call, row.values[1].clone()).is_none(),
+            "attempt {call} is booked in both states"
+        );
         sum += row.all.nano_usd;
     }
     for (call, kind) in &acknowledged {

@@ -198,10 +198,11 @@ impl Keeper {
     /// Removes a segment that is ended and folded, so that another can be made in its place.
     ///
     /// # Errors
-    /// When the file cannot be removed; it is not used any more then, either.
+    /// When the file cannot be removed; the segment stays then.
     pub fn free(&mut self, sequence: u64) -> Result<(), LedgerError> {
+        self.shared.held.remove(sequence)?;
         self.segments.retain(|segment| segment.id().sequence != sequence);
-        self.shared.held.remove(sequence)
+        Ok(())
     }
 
     /// Takes the journal back from a worker that has gone; every segment is ended then. The lock stays held.

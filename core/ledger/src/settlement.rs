@@ -9,9 +9,9 @@ use crate::TEXT_BYTES_MAX;
 use crate::codec::{Reader, VARINT_BYTES_MAX, Writer, cut};
 use crate::segment::Position;
 
-/// The most that one attempt reserves or costs: a hundred million USD. What is more is booked as this and flagged. It
-/// keeps sums within 64 bits.
-pub const AMOUNT_MAX: NanoUsd = NanoUsd(100_000_000_000_000_000);
+/// The most that one attempt reserves or costs: a million USD. What is more is booked as this and flagged. It keeps sums
+/// within 64 bits.
+pub const AMOUNT_MAX: NanoUsd = NanoUsd(1_000_000_000_000_000);
 
 /// Bits that stand beside a line.
 pub mod flag {

@@ -288,7 +288,9 @@ mod tests {
         ] {
             assert_eq!(hour(text), Ok(hours), "{text}");
         }
-        for text in ["", "2026", "2026-13-01", "2026-11-24T24", "2026-11-24T1", "2026-11-24T", "2026-11-24T13:00"] {
+        for text in
+            ["", "2026", "2026-13-01", "2026-11-24T24", "2026-11-24T1", "2026-11-24T", "2026-11-24T13:00"]
+        {
             assert!(hour(text).is_err(), "{text}");
         }
     }
@@ -296,7 +298,16 @@ mod tests {
     #[test]
     fn a_report_takes_several_of_all_and_no_subcommand_beside_them() {
         let args = Args::try_parse_from([
-            "penstock", "cost", "--by", "tenant,day", "--by", "tag.env", "--tag", "env=prod", "--format", "csv",
+            "penstock",
+            "cost",
+            "--by",
+            "tenant,day",
+            "--by",
+            "tag.env",
+            "--tag",
+            "env=prod",
+            "--format",
+            "csv",
         ]);
         let Ok(Args { command: Some(Command::Cost(args)) }) = args else { panic!("{args:?}") };
         assert_eq!(args.report.by, [By::Tenant, By::Day, By::Tag("env".into())]);

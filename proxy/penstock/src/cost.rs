@@ -72,7 +72,7 @@ fn spent(args: &CostReportArgs) -> anyhow::Result<Told> {
     let query = query(args);
     let found = report(&data_dir(&args.place)?, &query)?;
     let text = match args.format {
-        CostFormat::Table => table(&query.by, &found.rows),
+        CostFormat::Table => table(&query.by, &found.rows)?,
         CostFormat::Csv => csv(&query.by, &found.rows)?,
         CostFormat::Json => found.rows.iter().map(|row| format!("{}\n", json(&query.by, row))).collect(),
     };
@@ -109,15 +109,15 @@ fn money(totals: &Totals) -> String {
     usd(totals.nano_usd.into())
 }
 
-fn table(by: &[By], rows: &[Row]) -> String {
+fn table(by: &[By], rows: &[Row]) -> anyhow::Result<String> {
     const NUMBERS: [&str; 6] = ["ATTEMPTS", "INPUT", "CACHED", "OUTPUT", "ESTIMATED", "USD"];
     let head = by.iter().map(|by| by.name().to_uppercase()).chain(NUMBERS.map(str::to_owned));
     let mut lines: Vec<Vec<String>> = vec![head.collect()];
     let mut sum = Row::default();
     for row in rows {
         lines.push(cells(&row.values, row));
-        sum.all += row.all;
-        sum.estimated += row.estimated;
+        sum.all.add(&row.all)?;
+        sum.estimated.add(&row.estimated)?;
     }
     if !by.is_empty() && rows.len() > 1 {
         let mut values = vec![String::new(); by.len()];
@@ -143,7 +143,7 @@ fn table(by: &[By], rows: &[Row]) -> String {
         text.push_str(shown.trim_end());
         text.push('\n');
     }
-    text
+    Ok(text)
 }
 
 fn cells(values: &[String], row: &Row) -> Vec<String> {
@@ -242,7 +242,8 @@ fn rerated(args: &RerateArgs) -> anyhow::Result<Told> {
     }
     if let Some(oldest) = oldest_ns.filter(|oldest| *oldest > since_ns) {
         let second = i64::try_from(oldest / NANO).unwrap_or(i64::MAX);
-        let time = jiff::Timestamp::from_second(second).map_or_else(|_| "-".to_owned(), |time| time.to_string());
+        let time =
+            jiff::Timestamp::from_second(second).map_or_else(|_| "-".to_owned(), |time| time.to_string());
         notes.push(format!("the oldest attempt that is kept one by one is of {time}; sums before it stay"));
     }
     let would = if args.dry_run { "would cost" } else { "cost" };
@@ -343,7 +344,10 @@ mod tests {
         let dir = ledger("forms");
         let text = run(&dir.0, &["--by", "tenant,tag.env"]).unwrap().text;
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[0], ["TENANT", "TAG.ENV", "ATTEMPTS", "INPUT", "CACHED", "OUTPUT", "ESTIMATED", "USD"]);
+        assert_eq!(
+            lines[0],
+            ["TENANT", "TAG.ENV", "ATTEMPTS", "INPUT", "CACHED", "OUTPUT", "ESTIMATED", "USD"]
+        );
         assert_eq!(lines[1], ["acme", "prod", "2", "2000020", "20", "14", "0.000000001", "3.000000001"]);
         assert_eq!(lines[2], ["globex", "prod", "1", "1000010", "10", "7", "0.000000000", "0.500000000"]);
         assert_eq!(lines[3][0], "(all)");
@@ -353,7 +357,9 @@ mod tests {
         let mut lines = text.lines();
         assert!(lines.next().unwrap().starts_with("tenant,attempts,estimated_attempts,input_tokens,"));
         let line = lines.next().unwrap();
-        assert!(line.starts_with("acme,2,1,2000020,20,") && line.ends_with(",3000000001,0.000000001,3.000000001"));
+        assert!(
+            line.starts_with("acme,2,1,2000020,20,") && line.ends_with(",3000000001,0.000000001,3.000000001")
+        );
 
         let text = run(&dir.0, &["--by", "day", "--format", "json"]).unwrap().text;
         let value: Value = serde_json::from_str(&text).unwrap();
@@ -383,7 +389,9 @@ mod tests {
         let told = run(&dir.0, &["reconcile", file, "--dry-run"]).unwrap();
         assert!(told.text.contains("1 estimated attempts would be settled"), "{}", told.text);
         let told = run(&dir.0, &["reconcile", file]).unwrap();
-        assert!(told.text.contains("booked 0.000000001 USD, billed 0.250000000 USD, difference 0.249999999 USD"));
+        assert!(
+            told.text.contains("booked 0.000000001 USD, billed 0.250000000 USD, difference 0.249999999 USD")
+        );
         assert!(told.notes[0].ends_with("export.csv:3: no estimated line has this id"), "{:?}", told.notes);
         let told = run(&dir.0, &["reconcile", file]).unwrap();
         assert!(told.text.starts_with("0 estimated attempts"), "{}", told.text);

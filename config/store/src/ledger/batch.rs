@@ -83,7 +83,7 @@ impl Bookkeeper {
         let state = booked.settlement.outcome.state();
         let id = self.sum_id(transaction, &Key::of(booked), booked.intent.time_ns, state, tell)?;
         let settlement = &booked.settlement;
-        self.sums.add(id, Totals::of(&settlement.billed, settlement.cost.0, booked.flags));
+        self.sums.add(id, &Totals::of(&settlement.billed, settlement.cost.0, booked.flags))?;
         let kept = KeptLine::of(booked, id.key_id);
         match state {
             State::Settled => self.keep_settled(transaction, &kept)?,
@@ -176,8 +176,8 @@ impl Bookkeeper {
     }
 
     /// Changes a sum beside the attempts that are booked.
-    pub(crate) fn change(&mut self, id: SumId, totals: Totals) {
-        self.sums.add(id, totals);
+    pub(crate) fn change(&mut self, id: SumId, totals: &Totals) -> Result<(), StoreError> {
+        self.sums.add(id, totals)
     }
 
     /// The id of a key.

@@ -197,7 +197,7 @@ const DIGITS_MAX: usize = 30;
 fn usd(text: &str) -> Result<NanoUsd, String> {
     exact_usd(text)
         .filter(|cost| *cost <= AMOUNT_MAX)
-        .ok_or_else(|| format!("cost {text:?} is not an amount of USD from 0 to 100 million"))
+        .ok_or_else(|| format!("cost {text:?} is not an amount of USD from 0 to a million"))
 }
 
 fn exact_usd(text: &str) -> Option<NanoUsd> {
@@ -240,12 +240,12 @@ mod tests {
             ("1E2", 100_000_000_000),
             ("0e99", 0),
             ("1e-99", 1),
-            ("100000000", AMOUNT_MAX.0),
+            ("1000000", AMOUNT_MAX.0),
         ] {
             assert_eq!(usd(text), Ok(NanoUsd(nano)), "{text}");
         }
         for text in
-            ["", "-1", "+1", ".5", "1,5", "$1", "1e", "1e1.5", "NaN", "100000000.1", "1e99", &"9".repeat(31)]
+            ["", "-1", "+1", ".5", "1,5", "$1", "1e", "1e1.5", "NaN", "1000000.1", "1e99", &"9".repeat(31)]
         {
             assert!(usd(text).is_err(), "{text}");
         }

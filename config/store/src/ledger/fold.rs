@@ -46,16 +46,24 @@ impl Fold {
         let (books, carried) = carried(transaction, journal)?;
         let mut fold = Fold { journal, books, carried, segments: BTreeMap::new() };
         for segment in segments {
-            let row = SegmentRow::find(transaction, segment.id())?;
-            let mut cursor = Cursor::at(segment.clone(), 0);
-            let done = row.as_ref().is_some_and(|row| row.done);
-            if let Some(row) = row.as_ref().filter(|row| !row.done) {
-                skip(&mut fold.books, &mut cursor, row.folded_bytes);
-            }
-            let folding = Folding { cursor, kept: row.is_some(), done };
+            let folding = fold.begin(transaction, segment)?;
             fold.segments.insert(segment.id().sequence, folding);
         }
         Ok(fold)
+    }
+
+    /// Finds out how far a segment is folded.
+    fn begin(
+        &mut self,
+        transaction: &Transaction<'_>,
+        segment: &Arc<Segment>,
+    ) -> Result<Folding, StoreError> {
+        let row = SegmentRow::find(transaction, segment.id())?;
+        let mut cursor = Cursor::at(segment.clone(), 0);
+        if let Some(row) = row.filter(|row| !row.done) {
+            skip(&mut self.books, &mut cursor, row.folded_bytes);
+        }
+        Ok(Folding { cursor, kept: row.is_some(), done: row.is_some_and(|row| row.done) })
     }
 
     /// Whether there is something to fold in the segments of a journal that this process writes.
@@ -79,8 +87,10 @@ impl Fold {
         let mut done = Vec::new();
         for segment in segments {
             let sequence = segment.id().sequence;
-            let fresh = || Folding { cursor: Cursor::at(segment.clone(), 0), kept: false, done: false };
-            let mut folding = self.segments.remove(&sequence).unwrap_or_else(fresh);
+            let mut folding = match self.segments.remove(&sequence) {
+                Some(folding) => folding,
+                None => self.begin(transaction, segment)?,
+            };
             // Asked first: what is read after is then all that there is.
             let ended = segment.is_ended();
             if !folding.done {

@@ -122,7 +122,7 @@ impl Applying<'_> {
             let told = &kept.line.settlement;
             let totals = Totals::of(&told.billed, told.cost.0, told.flags);
             let totals = if state == State::Estimated { totals.negative() } else { totals };
-            self.bookkeeper.change(SumId { hour: kept.hour(), key_id: kept.key_id, state }, totals);
+            self.bookkeeper.change(SumId { hour: kept.hour(), key_id: kept.key_id, state }, &totals)?;
         }
         self.bookkeeper.keep_settled(transaction, &after)?;
         transaction.prepare_cached("DELETE FROM ledger_estimated WHERE id = ?1")?.execute([id])?;

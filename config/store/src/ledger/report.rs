@@ -213,16 +213,14 @@ impl<'q> Asked<'q> {
             && self.query.only.iter().all(|(by, value)| by.value(key, hour, state) == *value)
     }
 
-    fn add(&mut self, key: &Key<'_>, hour: i64, state: State, totals: Totals) {
+    fn add(&mut self, key: &Key<'_>, hour: i64, state: State, totals: &Totals) -> Result<(), StoreError> {
         if !self.wants(key, hour, state) {
-            return;
+            return Ok(());
         }
         let values = self.query.by.iter().map(|by| by.value(key, hour, state)).collect();
         let (all, estimated) = self.groups.entry(values).or_default();
-        *all += totals;
-        if state == State::Estimated {
-            *estimated += totals;
-        }
+        all.add(totals)?;
+        if state == State::Estimated { estimated.add(totals) } else { Ok(()) }
     }
 
     fn sums(&mut self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
@@ -244,7 +242,7 @@ impl<'q> Asked<'q> {
         while let Some(row) = rows.next()? {
             let key = OwnedKey::read(row, 0)?;
             let (hour, state) = (row.get(super::key::PARTS)?, state_of(row.get(super::key::PARTS + 1)?)?);
-            self.add(&key.key(), hour, state, Totals::read(row, super::key::PARTS + 2)?);
+            self.add(&key.key(), hour, state, &Totals::read(row, super::key::PARTS + 2)?)?;
         }
         Ok(())
     }
@@ -285,7 +283,7 @@ impl<'q> Asked<'q> {
             if let Some(row) = row {
                 skip(&mut books, &mut cursor, row.folded_bytes);
             }
-            self.tail(&mut books, &mut cursor);
+            self.tail(&mut books, &mut cursor)?;
         }
         for (_, _, line) in books.open_of() {
             let intent = &line.intent;
@@ -298,19 +296,21 @@ impl<'q> Asked<'q> {
         Ok(())
     }
 
-    fn tail(&mut self, books: &mut Books, cursor: &mut Cursor) {
+    fn tail(&mut self, books: &mut Books, cursor: &mut Cursor) -> Result<(), StoreError> {
         loop {
             match cursor.read_next() {
-                Item::End => return,
+                Item::End => return Ok(()),
                 Item::Tear { .. } => {}
                 Item::Line(line) => {
+                    let mut added = Ok(());
                     books.take(&line, |booked| {
                         let settlement = &booked.settlement;
                         let totals = Totals::of(&settlement.billed, settlement.cost.0, booked.flags);
                         let state = settlement.outcome.state();
-                        self.add(&Key::of(booked), hour(booked.intent.time_ns), state, totals);
+                        added = self.add(&Key::of(booked), hour(booked.intent.time_ns), state, &totals);
                         self.report.unfolded_attempts += 1;
                     });
+                    added?;
                 }
             }
         }

@@ -135,7 +135,7 @@ impl Rerating<'_> {
             price_unknown: -i64::from(had_no_price),
             ..Totals::default()
         };
-        bookkeeper.change(SumId { hour: line.hour(), key_id: line.key_id, state: State::Settled }, delta);
+        bookkeeper.change(SumId { hour: line.hour(), key_id: line.key_id, state: State::Settled }, &delta)?;
         let adjustment =
             Adjustment { kind: "rerate", place: Some(place), before, after: (cost, Some(price)) };
         adjustment.write(transaction, line, self.now_ns)?;

@@ -1,7 +1,6 @@
 //! Sums: what attempts used and cost together.
 
 use std::collections::HashMap;
-use std::ops::AddAssign;
 
 use penstock_ai::catalogue::Billed;
 use penstock_ledger::{State, flag};
@@ -140,6 +139,17 @@ impl Totals {
         ]
     }
 
+    /// Adds others.
+    ///
+    /// # Errors
+    /// [`StoreError::Overflow`], rather than to tell a wrong sum; it means nothing then.
+    pub fn add(&mut self, other: &Totals) -> Result<(), StoreError> {
+        for (to, from) in self.fields_mut().into_iter().zip(other.fields()) {
+            *to = to.checked_add(from).ok_or(StoreError::Overflow)?;
+        }
+        Ok(())
+    }
+
     /// The same, to be taken away.
     pub(crate) fn negative(&self) -> Totals {
         let mut negative = *self;
@@ -159,15 +169,6 @@ impl Totals {
     }
 }
 
-impl AddAssign for Totals {
-    /// # Panics
-    /// Beyond 64 bits (some nine thousand million USD), rather than to tell a wrong sum.
-    fn add_assign(&mut self, other: Totals) {
-        for (to, from) in self.fields_mut().into_iter().zip(other.fields()) {
-            *to = to.checked_add(from).expect("a sum within 64 bits");
-        }
-    }
-}
 
 pub(crate) fn state_code(state: State) -> i64 {
     match state {
@@ -207,8 +208,8 @@ pub(crate) struct SumChanges {
 }
 
 impl SumChanges {
-    pub(crate) fn add(&mut self, id: SumId, totals: Totals) {
-        *self.changes.entry(id).or_default() += totals;
+    pub(crate) fn add(&mut self, id: SumId, totals: &Totals) -> Result<(), StoreError> {
+        self.changes.entry(id).or_default().add(totals)
     }
 
     pub(crate) fn has(&self, id: &SumId) -> bool {

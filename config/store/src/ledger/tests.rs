@@ -62,7 +62,8 @@ fn options() -> Options {
 }
 
 /// Makes lines long, so that few fill a segment.
-const LONG: &str = "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789";
+const LONG: &str =
+    "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789";
 
 fn intent(call: u64) -> Intent<'static> {
     Intent {
@@ -122,16 +123,15 @@ fn booked(store: &mut Store) -> BTreeMap<u64, (State, Rule, u64)> {
             let booked = (told.outcome.state(), told.outcome.rule(), told.cost.0);
             assert!(found.insert(call, booked).is_none(), "attempt {call} is booked twice");
             let id = (kept.hour(), kept.key_id, told.outcome.state());
-            *sums.entry(id).or_insert_with(Totals::default) +=
-                Totals::of(&told.billed, told.cost.0, told.flags);
+            let totals = Totals::of(&told.billed, told.cost.0, told.flags);
+            sums.entry(id).or_insert_with(Totals::default).add(&totals).unwrap();
         }
     }
     let columns = super::sums::TOTALS_COLUMNS.join(", ");
     let mut statement =
         transaction.prepare(&format!("SELECT hour, key_id, state, {columns} FROM ledger_sum")).unwrap();
-    let rows = statement.query_map([], |row| {
-        Ok(((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?), Totals::read(row, 3)?))
-    });
+    let rows = statement
+        .query_map([], |row| Ok(((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?), Totals::read(row, 3)?)));
     let in_table: HashMap<_, _> = rows
         .unwrap()
         .map(|row| {
@@ -349,7 +349,9 @@ fn what_is_damaged_is_told_and_put_aside_and_the_rest_is_booked() {
     let (_, held) = replay(&dir, 0, &mut |event| told.push(event.to_string()));
     assert_eq!(held.segments().unwrap(), []);
     assert!(files[1].path.with_extension("damaged").exists());
-    for text in ["put aside", "no whole line", "attempt 0 of 00000000000000000000000000000000 is booked without"] {
+    for text in
+        ["put aside", "no whole line", "attempt 0 of 00000000000000000000000000000000 is booked without"]
+    {
         assert!(told.iter().any(|event| event.contains(text)), "{text}: {told:?}");
     }
     let found = booked(&mut Store::open(dir.path()).unwrap());
@@ -396,7 +398,12 @@ fn an_hour_with_too_many_callers_sums_the_rest_as_other() {
     for round in 0..2 {
         for call in 0..9u64 {
             let user = format!("user {call}");
-            let told = Intent { end_user: &user, time_ns: START_NS, request_id: (round * 100 + call).into(), ..intent(1) };
+            let told = Intent {
+                end_user: &user,
+                time_ns: START_NS,
+                request_id: (round * 100 + call).into(),
+                ..intent(1)
+            };
             let entry = running.journal.intent(&told).unwrap();
             running.journal.settle(entry, &settlement(1));
         }
@@ -405,7 +412,8 @@ fn an_hour_with_too_many_callers_sums_the_rest_as_other() {
         let transaction = store.write().unwrap();
         let segments = running.keeper.segments().to_vec();
         let mut fold = Fold::load(&transaction, 0, &segments).unwrap();
-        fold.run(&transaction, &mut bookkeeper, &segments, &mut |event| told.push(event.to_string())).unwrap();
+        fold.run(&transaction, &mut bookkeeper, &segments, &mut |event| told.push(event.to_string()))
+            .unwrap();
         bookkeeper.finish(&transaction).unwrap();
         transaction.commit().unwrap();
     }
@@ -413,10 +421,7 @@ fn an_hour_with_too_many_callers_sums_the_rest_as_other() {
     let asked = report(dir.path(), &Query { by: vec![By::EndUser, By::Tags], ..Query::default() }).unwrap();
     let rows: Vec<(&str, i64)> =
         asked.rows.iter().map(|row| (row.values[0].as_str(), row.all.attempts)).collect();
-    assert_eq!(
-        rows,
-        [(OTHER, 8), ("user 0", 2), ("user 1", 2), ("user 2", 2), ("user 3", 2), ("user 4", 2)]
-    );
+    assert_eq!(rows, [(OTHER, 8), ("user 0", 2), ("user 1", 2), ("user 2", 2), ("user 3", 2), ("user 4", 2)]);
     assert_eq!(asked.rows[0].values[1], OTHER);
     booked(&mut store);
 }
@@ -519,7 +524,10 @@ fn a_journal_that_is_cut_at_any_byte_of_its_tail_books_what_is_whole() {
 enum Step {
     Begin,
     Settle(u16),
-    Fold { completes: bool, frees: bool },
+    Fold {
+        completes: bool,
+        frees: bool,
+    },
     /// The process is killed: bytes stay.
     Kill,
     /// The machine loses power: of what was written after the last fold, a part from some byte on is zeros.

@@ -197,11 +197,11 @@ impl Shared {
             self.keepers().iter().map(|keeper| (keeper.number(), keeper.segments().to_vec())).collect();
         let done = books.fold(&journals, self.options.on_event)?;
         for (journal, sequences) in done {
-            if let Some(fold) = books.folds.get_mut(&journal) {
-                fold.forget(&sequences);
-            }
             if let Some(keeper) = self.keepers().iter_mut().find(|keeper| keeper.number() == journal) {
                 sequences.iter().try_for_each(|sequence| keeper.free(*sequence))?;
+            }
+            if let Some(fold) = books.folds.get_mut(&journal) {
+                fold.forget(&sequences);
             }
             let present = readable_segments(&self.folder, journal)?;
             fold::remove_rows(&mut books.store, journal, &present)?;
@@ -220,7 +220,7 @@ impl Shared {
     fn care(&self) -> Result<(), StoreError> {
         let mut books = self.store();
         books.replay_ended(&self.folder, self.options.on_event)?;
-        books.remove_old(self.options.lines_keep_days)
+        books.remove_old(wall_ns(), self.options.lines_keep_days)
     }
 
     /// Takes back the journals whose workers have gone.
@@ -298,9 +298,11 @@ impl Books {
         }
         bookkeeper.finish(&transaction)?;
         // The store must not know of a line that a power cut takes from the journal.
-        journals.iter().flat_map(|(_, segments)| segments).try_for_each(|segment| segment.sync()).map_err(
-            |source| StoreError::Io { path: LEDGER_FOLDER.into(), source },
-        )?;
+        journals
+            .iter()
+            .flat_map(|(_, segments)| segments)
+            .try_for_each(|segment| segment.sync())
+            .map_err(|source| StoreError::Io { path: LEDGER_FOLDER.into(), source })?;
         transaction.commit()?;
         Ok(done)
     }
@@ -329,8 +331,8 @@ impl Books {
     }
 
     /// Removes single lines that are older than they are kept.
-    fn remove_old(&mut self, keep_days: u32) -> Result<(), StoreError> {
-        let before_ns = int(wall_ns().saturating_sub(u64::from(keep_days).saturating_mul(DAY_NS)));
+    fn remove_old(&mut self, now_ns: u64, keep_days: u32) -> Result<(), StoreError> {
+        let before_ns = int(now_ns.saturating_sub(u64::from(keep_days).saturating_mul(DAY_NS)));
         let transaction = self.store.write()?;
         for text in [
             "DELETE FROM ledger_block WHERE last_ns < ?1",
@@ -412,4 +414,122 @@ fn sync_until_stopped(shared: &Shared) {
 /// The wall clock, ns since 1970.
 fn wall_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use penstock_ai::catalogue::{Billed, NanoUsd};
+    use penstock_ledger::{Intent, Outcome, Rule, Settlement};
+
+    use super::super::report::{Query, report};
+    use super::super::tests::Dir;
+    use super::*;
+
+    fn write(journal: &mut Journal, call: u64, outcome: Outcome) {
+        let time_ns = call * DAY_NS;
+        let intent =
+            Intent { request_id: call.into(), time_ns, reservation: NanoUsd(9), ..Intent::default() };
+        let entry = journal.intent(&intent).unwrap();
+        let settlement = Settlement::estimated(time_ns, Rule::COUNTED, NanoUsd(5));
+        journal.settle(entry, &Settlement { outcome, billed: Billed::default(), ..settlement });
+    }
+
+    fn count(books: &mut Books, table: &str) -> i64 {
+        let transaction = books.store.read().unwrap();
+        transaction.query_row(&format!("SELECT COUNT(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn each_journal_is_anothers_and_an_abandoned_one_is_booked_and_given_again() {
+        let dir = Dir::new();
+        let ledger = LedgerThread::start(dir.path(), LedgerOptions::default()).unwrap();
+        let journals: Vec<Journal> = (0..3).map(|_| ledger.journal().unwrap()).collect();
+        assert_eq!(journals.iter().map(Journal::number).collect::<Vec<_>>(), [0, 1, 2]);
+        // A second gateway over the same folder takes other numbers, and leaves these alone.
+        let other = LedgerThread::start(dir.path(), LedgerOptions::default()).unwrap();
+        assert_eq!(other.replayed(), Replayed::default());
+        let theirs = other.journal().unwrap();
+        assert_eq!(theirs.number(), 3);
+
+        let [first, mut second, third] = <[Journal; 3]>::try_from(journals).unwrap();
+        let entry = second.intent(&Intent { reservation: NanoUsd(9), ..Intent::default() }).unwrap();
+        drop((entry, second));
+        ledger.fold().unwrap();
+        let found = report(dir.path(), &Query::default()).unwrap();
+        assert_eq!((found.rows[0].estimated.nano_usd, found.open_attempts), (9, 0));
+        assert_eq!(ledger.journal().unwrap().number(), 1);
+        drop((first, third, theirs));
+    }
+
+    #[test]
+    fn the_end_of_the_ledger_folds_what_is_written_and_a_start_finds_nothing_to_replay() {
+        let dir = Dir::new();
+        let options = LedgerOptions { fold_every: Duration::from_secs(3600), ..LedgerOptions::default() };
+        let ledger = LedgerThread::start(dir.path(), options).unwrap();
+        let mut journal = ledger.journal().unwrap();
+        write(&mut journal, 1, Outcome::Settled);
+        drop(journal);
+        drop(ledger);
+        let found = report(dir.path(), &Query::default()).unwrap();
+        assert_eq!((found.rows[0].all.attempts, found.unfolded_attempts), (1, 0));
+        let ledger = LedgerThread::start(dir.path(), options).unwrap();
+        assert_eq!(ledger.replayed(), Replayed::default());
+    }
+
+    #[test]
+    fn single_lines_are_kept_for_so_many_days_and_sums_for_good() {
+        let dir = Dir::new();
+        let ledger = LedgerThread::start(dir.path(), LedgerOptions::default()).unwrap();
+        let mut journal = ledger.journal().unwrap();
+        for (call, outcome) in [(100, Outcome::Settled), (100, Outcome::Estimated(Rule::COUNTED))] {
+            write(&mut journal, call, outcome);
+        }
+        ledger.fold().unwrap();
+        let mut books = ledger.shared.store();
+        for (days, kept) in [(10, 1), (9, 0)] {
+            books.remove_old(110 * DAY_NS, days).unwrap();
+            assert_eq!(count(&mut books, "ledger_block"), kept);
+            assert_eq!(count(&mut books, "ledger_estimated"), kept);
+        }
+        drop(books);
+        assert_eq!(report(dir.path(), &Query::default()).unwrap().rows[0].all.attempts, 2);
+    }
+
+    #[test]
+    fn a_store_that_refuses_is_told_once_and_nothing_is_lost_by_it() {
+        let dir = Dir::new();
+        let options = LedgerOptions { fold_every: Duration::from_secs(3600), ..LedgerOptions::default() };
+        let ledger = LedgerThread::start(dir.path(), options).unwrap();
+        let mut journal = ledger.journal().unwrap();
+        write(&mut journal, 1, Outcome::Settled);
+        ledger.fold().unwrap();
+        {
+            let mut books = ledger.shared.store();
+            let transaction = books.store.write().unwrap();
+            transaction.execute("ALTER TABLE ledger_block RENAME TO elsewhere", []).unwrap();
+            transaction.commit().unwrap();
+        }
+        write(&mut journal, 2, Outcome::Settled);
+        assert!(ledger.fold().is_err());
+        assert!(ledger.fold().is_err());
+        {
+            let mut books = ledger.shared.store();
+            let transaction = books.store.write().unwrap();
+            transaction.execute("ALTER TABLE elsewhere RENAME TO ledger_block", []).unwrap();
+            transaction.commit().unwrap();
+        }
+        ledger.fold().unwrap();
+        let found = report(dir.path(), &Query::default()).unwrap();
+        assert_eq!((found.rows[0].all.attempts, found.unfolded_attempts), (2, 0));
+
+        let mut told = Told::default();
+        let mut heard = 0;
+        for failed in [true, true, false, true] {
+            let before = told.0;
+            let result = if failed { Err(StoreError::Busy) } else { Ok(()) };
+            told.hear(result, |_| (), LedgerEvent::FoldFailed);
+            heard += u32::from(!before && told.0);
+        }
+        assert_eq!(heard, 2);
+    }
 }

@@ -111,6 +111,36 @@ fn options_out_of_bounds_are_refused() {
     }
 }
 
+/// Everything was used, and as much as can be counted.
+fn all_max() -> Billed {
+    let max = u64::MAX;
+    let usage = Usage {
+        input: max,
+        cached_read: max,
+        cache_write: max,
+        cache_write_1h: max,
+        audio_input: max,
+        output: max,
+        reasoning: max,
+        audio_output: max,
+        searches: max,
+    };
+    Billed {
+        usage,
+        audio_cached_read: max,
+        image_input: max,
+        image_cached_read: max,
+        image_output: max,
+        video_input: max,
+        video_output: max,
+        characters: max,
+        images: max,
+        duration_ms: max,
+        pages: max,
+        service: Service::Fast,
+    }
+}
+
 #[test]
 fn a_full_journal_refuses_intents_and_takes_every_settlement() {
     let folder = Folder::new("full");
@@ -137,25 +167,10 @@ fn a_full_journal_refuses_intents_and_takes_every_settlement() {
     assert!(keeper.refused() >= 2);
     let count = entries.len();
     for (call, entry) in entries.into_iter().enumerate() {
-        // The largest settlement there is.
-        let usage = Usage {
-            input: u64::MAX,
-            cached_read: u64::MAX,
-            cache_write: u64::MAX,
-            cache_write_1h: u64::MAX,
-            audio_input: u64::MAX,
-            output: u64::MAX,
-            reasoning: u64::MAX,
-            audio_output: u64::MAX,
-            searches: u64::MAX,
-        };
         let text = "x".repeat(TEXT_BYTES_MAX);
-        let largest = Settlement {
-            billed: Billed { usage, images: u64::MAX, pages: u64::MAX, ..Billed::default() },
-            model: &text,
-            response_id: &text,
-            ..settlement(call as u64)
-        };
+        // The largest settlement there is: it fills the place that was kept for it.
+        let largest =
+            Settlement { billed: all_max(), model: &text, response_id: &text, ..settlement(call as u64) };
         journal.settle(entry, &largest);
     }
     assert_eq!(read_all(keeper.segments()).1.len(), count);

@@ -169,7 +169,6 @@ impl Totals {
     }
 }
 
-
 pub(crate) fn state_code(state: State) -> i64 {
     match state {
         State::Settled => 0,

@@ -14,13 +14,13 @@ use crate::journal::Journal;
 use crate::line::LINE_BYTES_MAX;
 use crate::segment::{SEGMENT_HEAD_BYTES, Segment, SegmentId};
 
-/// Bytes of a segment where nothing is configured: some 8,000 attempts.
+/// Bytes of a segment where nothing is configured: some 13,000 attempts.
 pub const SEGMENT_BYTES_DEFAULT: u32 = 4 << 20;
 /// Smallest segment.
 pub const SEGMENT_BYTES_MIN: u32 = 16 << 10;
 /// Largest segment.
 pub const SEGMENT_BYTES_MAX: u32 = 1 << 30;
-/// Segments of one journal where nothing is configured: 256 MiB, half a million attempts that are not folded yet.
+/// Segments of one journal where nothing is configured: 256 MiB, some 800,000 attempts that are not folded yet.
 pub const SEGMENTS_MAX_DEFAULT: usize = 64;
 /// The most segments that a journal may have.
 pub const SEGMENTS_MAX: usize = 4096;

@@ -5,6 +5,7 @@
 //! nothing the second time.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use penstock_ai::catalogue::{Catalogue, NanoUsd, PriceId};
 use penstock_ledger::{AMOUNT_MAX, State, flag};
@@ -151,10 +152,11 @@ impl Rerating<'_> {
         transaction: &Transaction<'_>,
         line: &KeptLine<'_>,
     ) -> Result<Option<(NanoUsd, PriceId)>, StoreError> {
-        if !self.keys.contains_key(&line.key_id) {
-            self.keys.insert(line.key_id, OwnedKey::find(transaction, line.key_id)?);
+        let key = match self.keys.entry(line.key_id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(OwnedKey::find(transaction, line.key_id)?),
         }
-        let Some(key) = self.keys.get(&line.key_id).map(OwnedKey::key) else { return Ok(None) };
+        .key();
         let row = self.catalogue.row_in(key.provider_kind, key.region, key.model);
         let timed = row.and_then(|row| row.timed_price_at(line.time_ns / 1_000_000_000));
         Ok(timed.and_then(|timed| {

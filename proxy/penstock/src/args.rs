@@ -225,7 +225,7 @@ fn hour(text: &str) -> Result<i64, String> {
     let date: jiff::civil::Date = day.parse().map_err(|_| wrong())?;
     let hour: i8 = hour.parse().ok().filter(|_| hour.len() == 2).ok_or_else(wrong)?;
     let time = date.to_datetime(jiff::civil::Time::new(hour, 0, 0, 0).map_err(|_| wrong())?);
-    let timestamp = time.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| wrong())?.timestamp();
+    let timestamp = jiff::tz::TimeZone::UTC.to_timestamp(time).map_err(|_| wrong())?;
     Ok(timestamp.as_second().div_euclid(3600))
 }
 

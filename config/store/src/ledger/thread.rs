@@ -172,18 +172,20 @@ impl Drop for LedgerThread {
     }
 }
 
-/// The state, also after a panic of somebody who held it: every step leaves it whole, or a transaction undone.
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Shared {
+    /// The store. After a panic of somebody who held it nothing is remembered: the transaction was not completed.
     fn store(&self) -> MutexGuard<'_, Books> {
-        held(&self.store)
+        self.store.lock().unwrap_or_else(|poisoned| {
+            let mut books = poisoned.into_inner();
+            books.forget();
+            self.store.clear_poison();
+            books
+        })
     }
 
+    /// The keepers, also after a panic of somebody who held them: each is whole after each step.
     fn keepers(&self) -> MutexGuard<'_, Vec<Keeper>> {
-        held(&self.keepers)
+        self.keepers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stopping(&self) -> bool {
@@ -269,11 +271,15 @@ impl Books {
         }
         let done = self.try_fold(&behind, tell);
         if done.is_err() {
-            // What is remembered is ahead of the tables now.
-            self.bookkeeper.forget();
-            self.folds.clear();
+            self.forget();
         }
         done
+    }
+
+    /// Forgets what is remembered of the tables: it is ahead of them.
+    fn forget(&mut self) {
+        self.bookkeeper.forget();
+        self.folds.clear();
     }
 
     fn try_fold(
@@ -521,6 +527,24 @@ mod tests {
         ledger.fold().unwrap();
         let found = report(dir.path(), &Query::default()).unwrap();
         assert_eq!((found.rows[0].all.attempts, found.unfolded_attempts), (2, 0));
+
+        // So is a panic in the middle of a transaction.
+        write(&mut journal, 3, Outcome::Settled);
+        std::thread::scope(|scope| {
+            let panicked = scope.spawn(|| {
+                let mut books = ledger.shared.store();
+                let segments: Vec<_> = ledger.shared.keepers()[0].segments().to_vec();
+                let Books { store, bookkeeper, folds } = &mut *books;
+                let transaction = store.write().unwrap();
+                let fold = folds.get_mut(&0).unwrap();
+                fold.run(&transaction, bookkeeper, &segments, &mut |_| ()).unwrap();
+                panic!("in the middle");
+            });
+            assert!(panicked.join().is_err());
+        });
+        ledger.fold().unwrap();
+        let found = report(dir.path(), &Query::default()).unwrap();
+        assert_eq!((found.rows[0].all.attempts, found.unfolded_attempts), (3, 0));
 
         let mut told = Told::default();
         let mut heard = 0;

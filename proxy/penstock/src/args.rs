@@ -38,7 +38,7 @@ pub(crate) enum Command {
     /// Lists the models that the catalogue knows, with their abilities and prices.
     Models(ModelsArgs),
     /// Tells what was spent, by the ledger; corrects it by what providers bill.
-    Cost(CostArgs),
+    Cost(Box<CostArgs>),
     /// Things to do with credentials.
     #[command(subcommand)]
     Credential(CredentialCommand),

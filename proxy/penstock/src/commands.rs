@@ -127,7 +127,10 @@ fn hashed(args: &HashArgs) -> anyhow::Result<String> {
 }
 
 /// The data directory of the gateway that is meant.
-fn data_dir(place: &Place) -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// A configuration that is wrong.
+pub(crate) fn data_dir(place: &Place) -> anyhow::Result<PathBuf> {
     if let Some(dir) = &place.data_dir {
         return Ok(dir.clone());
     }

@@ -9,6 +9,7 @@ mod args;
 mod banner;
 mod commands;
 mod control;
+mod cost;
 mod counters;
 mod data_dir;
 mod demo;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Some(args::Command::Drain(place)) => commands::live(&place, &control::Request::Drain),
         Some(args::Command::Status(place)) => commands::live(&place, &control::Request::Status),
         Some(args::Command::Models(args)) => models::models(&args),
+        Some(args::Command::Cost(args)) => cost::cost(&args),
         Some(args::Command::Credential(args::CredentialCommand::Hash(args))) => {
             commands::credential_hash(&args)
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -24,14 +25,18 @@ pub(crate) fn models(args: &ModelsArgs) -> ExitCode {
     }
 }
 
+/// The catalogue of a file, or the one that the program brings along.
+///
+/// # Errors
+/// A file that cannot be read or is no catalogue.
+pub(crate) fn catalogue(file: Option<&Path>) -> anyhow::Result<Catalogue> {
+    let Some(file) = file else { return Ok(Catalogue::bundled()?) };
+    let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Catalogue::read(&bytes).with_context(|| file.display().to_string())
+}
+
 fn listed(args: &ModelsArgs) -> anyhow::Result<String> {
-    let catalogue = match &args.file {
-        None => Catalogue::bundled()?,
-        Some(file) => {
-            let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-            Catalogue::read(&bytes).with_context(|| file.display().to_string())?
-        }
-    };
+    let catalogue = catalogue(args.file.as_deref())?;
     let now = wall_ns() / 1_000_000_000;
     if args.stats {
         return Ok(stats(&catalogue, now, args.json));

@@ -217,6 +217,16 @@ impl Callers {
         self.apps.get(app).map(|row| row.entry.app.uid)
     }
 
+    /// The name of an app, and its team.
+    pub fn app_name(&self, app: Id) -> Option<(&str, Id)> {
+        self.apps.get(app).map(|row| (row.entry.app.name.as_str(), row.entry.app.team))
+    }
+
+    /// The name of a credential.
+    pub fn credential_name(&self, credential: Id) -> Option<&str> {
+        self.credentials.get(credential).map(|row| row.credential.name.as_str())
+    }
+
     /// Stable identity of a credential.
     pub(crate) fn credential_uid(&self, credential: Id) -> Option<Uid> {
         self.credentials.get(credential).map(|row| row.credential.uid)

@@ -38,7 +38,7 @@ pub use router::{
     CAPTURES_MAX, FieldName, FieldSource, HOST_BYTES_MAX, HostError, METHODS_MAX, Once, PathTemplate,
     SEGMENTS_MAX, Segment, TEMPLATE_BYTES_MAX, TemplateError,
 };
-pub use snapshot::{Backend, Drops, RouteFound, RouteRule, Snapshot, compile};
+pub use snapshot::{Backend, Drops, RouteFound, RouteNames, RouteRule, Snapshot, compile};
 pub use spend::{Attempt, SpendLimit};
 pub use trace::{IdSource, REQUEST_ID_BYTES_MAX, RequestId, Trace};
 pub use value::{Fact, VALUE_BYTES_MAX, ValueError};

@@ -41,6 +41,7 @@ pub struct Snapshot {
     pub(crate) plans: FoldMap<Id, PlanRule>,
     /// Providers and models of AI services.
     pub ai: Arc<Ai>,
+    pub(crate) team_names: FoldMap<Id, Box<str>>,
     /// Owners of limits, with what is written there.
     pub(crate) limit_owners: Vec<(Uid, Vec<Limit>)>,
 }
@@ -71,6 +72,17 @@ pub(crate) struct ListenerRule {
 pub(crate) struct PlanRule {
     pub(crate) owner: u32,
     pub(crate) limits: BoundLimits,
+}
+
+/// Names of what a route belongs to.
+#[derive(Clone, Debug)]
+pub struct RouteNames {
+    /// The tenant.
+    pub tenant: Box<str>,
+    /// The team that owns the service.
+    pub team: Box<str>,
+    /// The service.
+    pub service: Box<str>,
 }
 
 /// Where a route sends requests, compiled.
@@ -109,6 +121,8 @@ pub struct RouteRule {
     pub request_drops: Drops,
     /// Fields of the upstream's answer that don't go back.
     pub response_drops: Drops,
+    /// Names of its tenant, team and service.
+    pub names: RouteNames,
     pub(crate) tenant_uid: Uid,
     pub(crate) service_uid: Uid,
     pub(crate) path_policy: PathPolicy,
@@ -225,6 +239,12 @@ impl Snapshot {
             Found::UnknownVersion => RouteFound::UnknownVersion,
             Found::Nothing => RouteFound::Nothing,
         }
+    }
+
+    /// The name of a team.
+    #[must_use]
+    pub fn team_name(&self, team: Id) -> Option<&str> {
+        self.team_names.get(&team).map(|name| &**name)
     }
 
     /// A route by its index.

@@ -109,6 +109,14 @@ impl RequestId {
         self.length = MADE_BYTES as u8;
     }
 
+    /// The number that an id of 32 hex digits is; none of another form, which a caller may have given.
+    #[must_use]
+    pub fn number(&self) -> Option<u128> {
+        let text = std::str::from_utf8(self.as_bytes()).ok()?;
+        let is_made = text.len() == MADE_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u128::from_str_radix(text, 16).ok().filter(|_| is_made)
+    }
+
     /// Appends the line `x-request-id: ID CRLF`.
     pub fn write_line(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"x-request-id: ");

@@ -44,6 +44,13 @@ pub enum Event {
         /// For how long.
         rests: Duration,
     },
+    /// A worker has no journal of money: it refuses calls of models until it has.
+    JournalFailed {
+        /// Which worker.
+        worker: usize,
+        /// Why.
+        why: String,
+    },
     /// Accepting failed, for want of descriptors or memory; it is tried again. Told once, until it works again.
     AcceptFailed {
         /// Which worker.
@@ -108,6 +115,9 @@ impl fmt::Display for Event {
             Event::ProviderRests { worker, shown, why, rests } => {
                 let (why, rests) = (why.told(), rests.as_secs());
                 write!(f, "worker {worker}: {shown} is not asked for {rests} s: {why}")
+            }
+            Event::JournalFailed { worker, why } => {
+                write!(f, "worker {worker}: calls of models are refused, as they cannot be booked: {why}")
             }
             Event::Ended { worker, why } => write!(f, "worker {worker} ended: {why}"),
             Event::AcceptFailed { worker, why } => {

@@ -23,6 +23,7 @@ use penstock_gate::callers::CallerEntries;
 use penstock_gate::spec::{Address, Id, Listener, Uid};
 use penstock_gate::{Gate, Snapshot};
 use penstock_http::HttpDate;
+use penstock_ledger::Journal;
 use penstock_limits::Now;
 use penstock_ring::{AiCall, Amend, CallRecord, CallStrings, RingWriter};
 
@@ -148,7 +149,12 @@ pub struct Served {
     pub tls: Arc<TlsSets>,
     /// Providers, models and prices, if there are AI services.
     pub ai: Option<Arc<Directory>>,
+    /// Opens a journal of money for a worker; none where nothing is booked.
+    pub journals: Option<Journals>,
 }
+
+/// Opens a journal of money for a worker, or says why there is none.
+pub type Journals = Arc<dyn Fn() -> Result<Journal, String> + Send + Sync>;
 
 /// The configuration in force with what this worker keeps for its upstreams.
 pub struct Current {
@@ -188,6 +194,8 @@ pub struct Worker {
     pub stats: Arc<WorkerStats>,
     /// Decides about requests.
     pub gate: RefCell<Gate>,
+    /// Where it books what calls of models cost.
+    pub journal: RefCell<Option<Journal>>,
     /// Chance, for the routing of models.
     pub random: RefCell<Random>,
     /// Answers say `Connection: close`; the worker is about to end.
@@ -284,6 +292,7 @@ impl Worker {
             served: RefCell::new(start.served.clone()),
             wall_offset_ns: Cell::new(sys::wall_ns().wrapping_sub(sys::monotonic_ns())),
             gate: RefCell::new(gate),
+            journal: RefCell::new(None),
             random: RefCell::new(Random::new(sys::monotonic_ns() ^ (start.index as u64) << 48)),
         };
         worker.configure(start.served);
@@ -450,6 +459,25 @@ impl Worker {
         *self.current.borrow_mut() =
             Rc::new(Current { snapshot, upstreams, ai: served.ai.clone(), listeners });
         *self.served.borrow_mut() = served;
+        self.open_journal();
+    }
+
+    /// Whether what calls of models cost is booked.
+    pub fn books(&self) -> bool {
+        self.served.borrow().journals.is_some()
+    }
+
+    /// Opens the journal if there is to be one and it is not open yet.
+    fn open_journal(&self) {
+        let journals = self.served.borrow().journals.clone();
+        if let Some(open) = journals
+            && self.journal.borrow().is_none()
+        {
+            match open() {
+                Ok(journal) => *self.journal.borrow_mut() = Some(journal),
+                Err(why) => self.events.tell(Event::JournalFailed { worker: self.index, why }),
+            }
+        }
     }
 
     /// Wall clock of a monotonic moment of now, ns. The offset is looked up anew at each tick, so a step of the
@@ -538,6 +566,7 @@ impl Worker {
             }
             if ticks % SHRINK_TICKS == 0 {
                 self.bufs.shrink();
+                self.open_journal();
             }
             ticks = ticks.wrapping_add(1);
             monoio::time::sleep(TICK).await;

@@ -11,16 +11,19 @@ use penstock_dataplane::driver::Driver;
 use penstock_dataplane::supervise::{Dataplane, SuperviseError};
 use penstock_dataplane::sys;
 use penstock_dataplane::tls::{self, TlsSets};
-use penstock_dataplane::worker::Served;
+use penstock_dataplane::worker::{Journals, Served};
 use penstock_gate::Backend;
 use penstock_gate::callers::CallerEntries;
 use penstock_gate::limits::BindError;
 use penstock_gate::spec::HashKey;
 use penstock_limits::LimitId;
 use penstock_model::{Configuration, Process};
+use penstock_store::StoreError;
+use penstock_store::ledger::{LedgerEvent, LedgerOptions, LedgerThread};
 
 use crate::counters::Counters;
 use crate::names::{CompileError, Names};
+use crate::notices;
 use crate::rings::Rings;
 use crate::source::Source;
 
@@ -39,6 +42,9 @@ pub(crate) enum ChangeError {
     /// The catalogue of models cannot be read.
     #[error("the catalogue of models: {0}")]
     Catalogue(#[from] ReadError),
+    /// The ledger cannot be kept.
+    #[error("the ledger of money: {0}")]
+    Ledger(#[from] StoreError),
     /// Providers and models do not hold together.
     #[error(transparent)]
     Ai(#[from] DirectoryError),
@@ -59,6 +65,10 @@ pub(crate) struct Compiler {
     pub catalogue: Option<Arc<Catalogue>>,
     /// What is learned of providers and their keys; it outlives configurations.
     pub registry: Registry,
+    /// The ledger, once calls of models are served.
+    pub ledger: Option<Arc<LedgerThread>>,
+    /// The data directory.
+    pub data_dir: PathBuf,
 }
 
 /// A configuration that is ready to be handed to workers.
@@ -100,9 +110,31 @@ impl Compiler {
             true => Some(Arc::new(Directory::new(&snapshot, self.catalogue()?, &self.registry)?)),
             false => None,
         };
-        let served =
-            Served { snapshot: Arc::new(snapshot), callers: Arc::new(callers), tls: Arc::new(tls), ai };
+        let journals = if serves_ai { Some(self.journals()?) } else { None };
+        let served = Served {
+            snapshot: Arc::new(snapshot),
+            callers: Arc::new(callers),
+            tls: Arc::new(tls),
+            ai,
+            journals,
+        };
         Ok(Prepared { served, process: ready.process, limits })
+    }
+
+    /// Opens journals of money. The ledger is started, and replays what a process before has left, when it is first
+    /// needed.
+    fn journals(&mut self) -> Result<Journals, StoreError> {
+        let ledger = match &self.ledger {
+            Some(ledger) => ledger.clone(),
+            None => {
+                let on_event = |event: &LedgerEvent| notices::warn(event.to_string());
+                let options = LedgerOptions { on_event, ..LedgerOptions::default() };
+                let ledger = Arc::new(LedgerThread::start(&self.data_dir, options)?);
+                self.ledger = Some(ledger.clone());
+                ledger
+            }
+        };
+        Ok(Arc::new(move || ledger.journal().map_err(|error| error.to_string())))
     }
 
     /// The catalogue of models, read when it is first needed.

@@ -147,6 +147,8 @@ fn start(args: &RunArgs, orders: &Sender<Order>) -> Result<Running, StartError> 
         counters: counters.clone(),
         catalogue: None,
         registry: Registry::default(),
+        ledger: None,
+        data_dir: data_dir.path().to_owned(),
     };
     let revision = 1;
     let prepared = compiler.prepare(&configuration, revision, None)?;

@@ -59,6 +59,7 @@ pub fn compile(spec: Spec) -> Result<Snapshot, Vec<SpecError>> {
         router,
         plans,
         ai: spec.ai,
+        team_names: spec.teams.iter().map(|team| (team.id, team.name.as_str().into())).collect(),
         limit_owners: owners.list,
     })
 }

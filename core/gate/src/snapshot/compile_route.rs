@@ -1,7 +1,7 @@
 //! Compiles one route.
 
 use super::compile::Owners;
-use super::{Backend, BalanceBy, Drops, RouteRule};
+use super::{Backend, BalanceBy, Drops, RouteNames, RouteRule};
 use crate::cors::{self, CorsRule};
 use crate::error::{Place, Problem, SpecError};
 use crate::identity::{AuthRule, KeyPlaceRule, MethodRule, hmac};
@@ -165,6 +165,11 @@ impl<'s> Context<'s> {
             body: route.body,
             request_drops,
             response_drops,
+            names: RouteNames {
+                tenant: at.tenant.name.as_str().into(),
+                team: at.team.name.as_str().into(),
+                service: at.service.name.as_str().into(),
+            },
             tenant_uid: at.tenant.uid,
             service_uid: at.service.uid,
             path_policy: route.path_policy,

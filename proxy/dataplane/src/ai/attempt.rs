@@ -5,12 +5,15 @@ use penstock_ai::json::Edits;
 use penstock_ai::relay::Noted;
 use penstock_ai::usage::{Account, Usage};
 use penstock_http::{Code, FieldId, RequestHead, write};
+use penstock_ledger::Outcome::{Estimated, Settled};
+use penstock_ledger::{Rule, Settlement, flag};
 use penstock_limits::Spend;
 use penstock_ring::{AiAttempt, ai_flag};
 
 use super::account::{self, AiTold, Outcome};
 use super::answering::named;
-use super::directory::{Deployment, Directory, Shown};
+use super::booking::Booking;
+use super::directory::{Cost, Deployment, Directory, Shown};
 use super::sigv4::Signed;
 use crate::call::{Call, micros32};
 use crate::sys;
@@ -38,6 +41,9 @@ pub struct Attempt<'d> {
     pub unix_s: u64,
     input_bytes: usize,
     used: Option<Spend>,
+    booking: Booking,
+    /// The provider's id of its answer.
+    pub response_id: String,
     /// The status of its answer; 0 if there was none.
     pub status: u16,
     /// When the first token came after the request was sent, in microseconds; 0: not yet.
@@ -53,6 +59,7 @@ impl<'d> Attempt<'d> {
         to: Deployment<'d>,
         (began_ns, unix_s): (u64, u64),
         input_bytes: usize,
+        booking: Booking,
     ) -> Self {
         Self {
             directory,
@@ -61,6 +68,8 @@ impl<'d> Attempt<'d> {
             unix_s,
             input_bytes,
             used: None,
+            booking,
+            response_id: String::new(),
             status: 0,
             first_token_us: 0,
             gap_us_max: 0,
@@ -112,23 +121,21 @@ impl<'d> Attempt<'d> {
             },
         });
         let cost = self.directory.cost(&self.to, &Billed::from(usage), self.unix_s);
-        let (cost, price) = match cost {
-            Ok(cost) => (Some(cost.nano), cost.price.0 as u32),
-            Err(_) => (None, 0),
-        };
+        let cost = cost.ok();
         self.used = Some(Spend {
             input_tokens: usage.input_total(),
             output_tokens: usage.output_total(),
-            usd_nano: cost.map_or(0, |cost| cost.0),
+            usd_nano: cost.map_or(0, |cost| cost.nano.0),
         });
+        self.book(account, usage, cost, outcome);
         let told: &mut AiTold = call.ai.get_or_insert_default();
         let now_ns = sys::monotonic_ns();
         told.block.attempt(AiAttempt {
-            cost_nanodollars: cost.map_or(0, |cost| i64::try_from(cost.0).unwrap_or(i64::MAX)),
+            cost_nanodollars: cost.map_or(0, |cost| i64::try_from(cost.nano.0).unwrap_or(i64::MAX)),
             provider: self.to.provider.spec.id.0,
             key: self.to.key_id().0,
             model: self.to.model_id.0,
-            price,
+            price: cost.map_or(0, |cost| cost.price.0 as u32),
             first_token_us: self.first_token_us,
             duration_us: micros32(now_ns.saturating_sub(self.began_ns)),
             tokens: account::tokens(&usage),
@@ -150,7 +157,34 @@ impl<'d> Attempt<'d> {
         if !told.degraded.is_empty() {
             head.flags |= ai_flag::DEGRADED;
         }
-        cost
+        cost.map(|cost| cost.nano)
+    }
+
+    /// Writes into the ledger what it cost, by which rule.
+    fn book(&mut self, account: &Account, usage: Usage, cost: Option<Cost>, outcome: Outcome) {
+        let certain = account.usage.is_some() && cost.is_some();
+        let rule = match (account.usage, cost) {
+            (Some(_), Some(_)) => Rule::NONE,
+            (_, None) => Rule::NO_PRICE,
+            (None, _) if usage == Usage::default() && outcome == Outcome::ClientGone => Rule::RESERVATION,
+            (None, _) if usage == Usage::default() => Rule::NO_ANSWER,
+            (None, _) => Rule::COUNTED,
+        };
+        let served = account.model.as_deref().unwrap_or_default();
+        let differs = !served.is_empty() && !served.starts_with(self.to.model);
+        let mut flags = if differs { flag::MODEL_DIFFERS } else { 0 };
+        flags |= if cost.is_none() { flag::PRICE_UNKNOWN } else { 0 };
+        self.booking.settle(&Settlement {
+            time_ns: self.unix_s.saturating_mul(1_000_000_000)
+                + sys::monotonic_ns().saturating_sub(self.began_ns),
+            outcome: if certain { Settled } else { Estimated(rule) },
+            billed: Billed::from(usage),
+            cost: cost.map_or(NanoUsd(0), |cost| cost.nano),
+            price: cost.map(|cost| cost.price),
+            model: served,
+            response_id: &self.response_id,
+            flags,
+        });
     }
 }
 

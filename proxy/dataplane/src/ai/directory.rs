@@ -228,6 +228,11 @@ fn region_of(provider: &spec::Provider) -> Option<&str> {
 }
 
 impl ProviderRule {
+    /// The region or location by which prices may differ.
+    pub fn region(&self) -> Option<&str> {
+        region_of(&self.spec)
+    }
+
     /// Whether a text holds one of its secrets.
     pub fn is_secret_in(&self, text: &str) -> bool {
         self.spec.keys.iter().any(|key| match &key.secret {

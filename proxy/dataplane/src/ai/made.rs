@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use penstock_ai::catalogue::Billed;
+use penstock_ai::catalogue::{Billed, NanoUsd};
 use penstock_ai::form::Losses;
 use penstock_ai::glance::Glance;
 use penstock_ai::json::{Edits, Value};
@@ -19,11 +19,13 @@ use penstock_ai::usage::{Account, Usage};
 use penstock_balance::Outcome as Told;
 use penstock_gate::spec::OnUnknownPrice;
 use penstock_http::{Code, HeadLimits, Method, Parsed, ResponseHead};
+use penstock_ledger::Intent;
 use penstock_limits::Spend;
 
 use super::account::{self, Outcome};
 use super::answering::{Answering, Got, Streamed, Whole, named};
 use super::attempt::{Attempt, Sending};
+use super::booking::Booking;
 use super::denied::{Denied, told_to_callers};
 use super::directory::Deployment;
 use super::{Asked, Serving};
@@ -89,11 +91,12 @@ impl Serving<'_> {
             return Made::denied(Denied::own(Code::UnboundedCost, why), End::ClientError);
         }
         let number = routed.number;
-        if let Err(denied) = self.reserve(scratch, asked, &to, number, need) {
-            return Made::denied(denied, End::ClientError);
-        }
-        let mut attempt =
-            Attempt::new(&self.directory, to, (sys::monotonic_ns(), need.unix_s), asked.body.len());
+        let booking = match self.reserve(scratch, asked, &to, routed, need) {
+            Ok(booking) => booking,
+            Err(denied) => return Made::denied(denied, End::ClientError),
+        };
+        let now = (sys::monotonic_ns(), need.unix_s);
+        let mut attempt = Attempt::new(&self.directory, to, now, asked.body.len(), booking);
         let made = self.send(client, scratch, asked, routed, &mut attempt).await;
         let now = self.worker.both(sys::monotonic_ns());
         let permits = &mut scratch.plan.permits;
@@ -103,29 +106,29 @@ impl Serving<'_> {
         made
     }
 
-    /// Reserves what the attempt may use at the limits of tokens and money.
+    /// Reserves what the attempt may use at the limits of tokens and money, and opens it in the ledger.
     fn reserve(
         &self,
         scratch: &mut Scratch,
         asked: &Asked<'_>,
         to: &Deployment<'_>,
-        number: u8,
+        routed: &routing::Attempt<'_>,
         need: &Need,
-    ) -> Result<(), Denied> {
+    ) -> Result<Booking, Denied> {
         let output = match asked.ask.max_output() {
             Some(most) => most.min(self.directory.max_output(to).unwrap_or(u64::MAX)),
             None => account::OUTPUT_USUAL.min(self.directory.max_output(to).unwrap_or(u64::MAX)),
         };
         let output = output.saturating_mul(asked.ask.answers());
         let usage = Usage { input: need.input_tokens, output, ..Usage::default() };
-        let cost = self.directory.cost(to, &Billed::from(usage), need.unix_s);
+        let cost = self.directory.cost(to, &Billed::from(usage), need.unix_s).ok();
         let estimate = Spend {
             input_tokens: usage.input,
             output_tokens: usage.output,
             usd_nano: cost.map_or(0, |cost| cost.nano.0),
         };
         let attempt = penstock_gate::Attempt {
-            number,
+            number: routed.number,
             route: self.route_index,
             model: self.directory.model_uid(&asked.model),
             target: [self.directory.no_limits(), self.directory.no_limits()],
@@ -134,9 +137,42 @@ impl Serving<'_> {
         };
         let now = self.worker.both(sys::monotonic_ns());
         let mut gate = self.worker.gate.borrow_mut();
-        gate.reserve(now, &self.current.snapshot, &attempt, &mut scratch.plan)
-            .map(drop)
-            .map_err(Denied::Limit)
+        let plan = &mut scratch.plan;
+        gate.reserve(now, &self.current.snapshot, &attempt, plan).map_err(Denied::Limit)?;
+        let (names, provider) = (&self.route.names, to.provider);
+        let app = plan.caller.app.and_then(|app| gate.callers.app_name(app));
+        let team = app.and_then(|(_, team)| self.current.snapshot.team_name(team));
+        let credential = plan.caller.credential.and_then(|id| gate.callers.credential_name(id));
+        let intent = Intent {
+            request_id: plan.request_id.number().unwrap_or_else(|| {
+                let random = &mut self.worker.random.borrow_mut();
+                (u128::from(random.bits()) << 64) | u128::from(random.bits())
+            }),
+            attempt: u16::from(routed.number.saturating_sub(1)),
+            time_ns: now.wall_ns,
+            reservation: NanoUsd(estimate.usd_nano),
+            price: cost.map(|cost| cost.price),
+            tenant: &names.tenant,
+            team: team.unwrap_or(&names.team),
+            app: app.map_or("", |(name, _)| name),
+            credential: credential.unwrap_or_default(),
+            service: &names.service,
+            model: to.model,
+            provider: &provider.spec.name,
+            provider_kind: &provider.kind.catalogue,
+            region: provider.region().unwrap_or_default(),
+            provider_key: routed.key_name,
+            dialect: to.api(asked.dialect).1.dialect.name(),
+            ..Intent::default()
+        };
+        let booking = Booking::open(self.worker, &intent);
+        drop(gate);
+        booking.map_err(|_| {
+            let permits = &mut scratch.plan.permits;
+            let mut gate = self.worker.gate.borrow_mut();
+            let _ = gate.shard.settle_attempt(now, routed.number, permits, Spend::default());
+            Denied::from(Code::LedgerFull)
+        })
     }
 
     async fn send(

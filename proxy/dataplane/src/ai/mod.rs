@@ -4,6 +4,7 @@
 pub mod account;
 pub mod answering;
 pub mod attempt;
+pub mod booking;
 mod denied;
 pub mod directory;
 mod list;

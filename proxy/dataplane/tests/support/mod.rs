@@ -188,7 +188,13 @@ pub fn served(spec: spec::Spec, pool: &penstock_limits::NodePool, before: Option
             penstock_dataplane::ai::directory::Directory::new(&snapshot, catalogue, &registry).expect("good"),
         )
     });
-    Served { snapshot: Arc::new(snapshot), callers: Arc::new(callers), tls: Arc::new(tls), ai }
+    Served {
+        snapshot: Arc::new(snapshot),
+        callers: Arc::new(callers),
+        tls: Arc::new(tls),
+        ai,
+        journals: None,
+    }
 }
 
 /// Waits for a condition that must come true.

@@ -41,6 +41,7 @@ pub(crate) fn take(slot: Slot<'_>, rule: &Rule, ask: Ask) -> Taking {
         }
         if slot.a().compare_exchange(a, a + 1, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             return Taking::Taken(Taken {
+                index: 0,
                 leased: 0,
                 remaining: rule.amount.saturating_sub(count + 1),
                 used_before: count,

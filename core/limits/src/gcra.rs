@@ -27,6 +27,18 @@ fn base(rule: &Rule, tat: u64, leased: u64, now: u64) -> u64 {
     tat.max(now.saturating_add(leased.saturating_mul(rule.interval_ticks))).max(rule.floor)
 }
 
+/// Units that a bucket has left at a moment.
+pub(crate) fn room(rule: &Rule, tat: u64, leased: u64, pool_ns: u64) -> u64 {
+    let now = pool_ns << TICK_SHIFT;
+    match tat {
+        FROZEN => rule.burst,
+        _ => {
+            let ceiling = now.saturating_add(rule.depth_ticks);
+            tokens(rule, ceiling.saturating_sub(base(rule, tat, leased, now)))
+        }
+    }
+}
+
 /// Takes tokens, and leases more if there is plenty. One compare-and-swap; two more atomics when the lease grows
 /// or shrinks. `now` is pool time in nanoseconds.
 pub(crate) fn take(slot: Slot<'_>, rule: &Rule, pool_ns: u64, ask: Ask) -> Taking {
@@ -61,6 +73,7 @@ pub(crate) fn take(slot: Slot<'_>, rule: &Rule, pool_ns: u64, ask: Ask) -> Takin
             let remaining = spare - u64::from(lease);
             let used_after = rule.burst - remaining.min(rule.burst);
             return Taking::Taken(Taken {
+                index: 0,
                 leased: lease,
                 remaining,
                 used_before: used_after.saturating_sub(ask.amount + u64::from(lease)),

@@ -1,5 +1,8 @@
 //! Values of the RateLimit, RateLimit-Policy and Retry-After response fields, written without allocation.
 //!
+//! Money is told in whole micro-dollars, rounded down: a structured field's integer has 15 digits, too few for
+//! nano-dollars. The draft names no unit for tokens or money; `tokens` and `micro-usd` are this gateway's.
+//!
 //! Knows: structured fields as draft-ietf-httpapi-ratelimit-headers-10 uses them (RFC 9651 strings and integers).
 //! Must not: decide when they are sent.
 
@@ -53,13 +56,18 @@ fn seconds(ns: u64) -> u64 {
     ns.div_ceil(SECOND_NS)
 }
 
+/// An amount in the unit that callers are told.
+fn told(limit: &Limit, amount: u64) -> u64 {
+    if limit.kind() == Kind::Usd { amount / 1000 } else { amount }
+}
+
 /// Writes a RateLimit value: `"name";r=remaining;t=seconds`. Gives its length; 0 if the buffer is too small.
 pub fn write_rate_limit(limit: &Limit, standing: &Standing, buffer: &mut [u8]) -> usize {
     let mut text = Text { buffer, len: 0, fits: true };
     text.put(b"\"");
     text.put(limit.name().as_bytes());
     text.put(b"\"");
-    text.parameter(";r=", standing.remaining);
+    text.parameter(";r=", told(limit, standing.remaining));
     if standing.window_ns > 0 {
         text.parameter(";t=", seconds(standing.reset_ns));
     }
@@ -78,11 +86,13 @@ pub fn write_policy<'a>(limits: impl IntoIterator<Item = &'a Limit>, buffer: &mu
         text.put(b"\"");
         text.put(limit.name().as_bytes());
         text.put(b"\"");
-        text.parameter(";q=", limit.amount());
+        text.parameter(";q=", told(limit, limit.amount()));
         match limit.kind() {
             Kind::Requests => {}
             Kind::Bytes(_) => text.put(b";qu=\"content-bytes\""),
             Kind::Concurrent => text.put(b";qu=\"concurrent-requests\""),
+            Kind::Tokens(_) => text.put(b";qu=\"tokens\""),
+            Kind::Usd => text.put(b";qu=\"micro-usd\""),
         }
         if limit.window_ns() > 0 {
             text.parameter(";w=", seconds(limit.window_ns()));
@@ -122,6 +132,7 @@ mod tests {
         Limit {
             id: LimitId::of(&spec),
             rule: Rule::compile(&spec).unwrap(),
+            registration: 0,
             calendar: None,
             name: name.into(),
         }

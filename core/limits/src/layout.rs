@@ -1,9 +1,11 @@
-//! Where things stand in the region: header, directory of limits, seats of workers, locks, slots, rolling blocks.
+//! Where things stand in the region: header, directory of limits, seats of workers, locks, slots, what is reserved in
+//! each slot, rolling blocks, wide blocks.
 //!
 //! Knows: offsets in words. Must not: read or write them.
 
-/// First word of a region of ours ("penslim1").
-pub(crate) const MAGIC: u64 = u64::from_be_bytes(*b"penslim1");
+/// First word of a region of ours. Its last character is the version of this layout and of the words' meaning: a region
+/// of another version is not read.
+pub(crate) const MAGIC: u64 = u64::from_be_bytes(*b"penslim2");
 
 /// Words of the header.
 pub(crate) const HEADER_WORDS: usize = 64;
@@ -18,12 +20,15 @@ pub(crate) mod header {
     pub(crate) const ALIGN: usize = 7;
     /// Pool time of the opening after a power cut, plus one; 0: none.
     pub(crate) const CUT: usize = 8;
+    pub(crate) const SHAPE_WIDE: usize = 9;
     /// Latest pool time anybody told.
     pub(crate) const HEARTBEAT: usize = 16;
     /// Number of seats taken.
     pub(crate) const WORKERS: usize = 24;
     /// Free rolling blocks: tag in the high half, block + 1 in the low half.
     pub(crate) const FREE_BLOCK: usize = 32;
+    /// Free wide blocks, in the same form.
+    pub(crate) const FREE_WIDE: usize = 40;
 }
 
 /// Words of one limit in the directory.
@@ -66,6 +71,8 @@ pub(crate) const SLOT_WORDS: usize = 4;
 pub(crate) const SET_SLOTS: usize = 8;
 /// Words of one rolling block: state, index, 60 halves.
 pub(crate) const BLOCK_WORDS: usize = 32;
+/// Words of one wide block: sum, index, what is reserved, marks and holder, 60 sub-buckets.
+pub(crate) const WIDE_WORDS: usize = 64;
 
 /// Sizes of a region, in things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,18 +81,29 @@ pub(crate) struct Layout {
     pub(crate) seats: usize,
     pub(crate) sets: usize,
     pub(crate) blocks: usize,
+    pub(crate) wide: usize,
 }
 
 impl Layout {
     /// The table is made for `keys` at 3/4 of its slots, which two choices of sets of eight bear with room.
-    pub(crate) fn new(limits: usize, seats: usize, keys: usize, rolling_keys: usize) -> Self {
+    pub(crate) fn new(
+        limits: usize,
+        seats: usize,
+        keys: usize,
+        rolling_keys: usize,
+        wide_keys: usize,
+    ) -> Self {
         let sets = (keys + keys / 3).div_ceil(SET_SLOTS).max(2);
-        Self { limits, seats, sets, blocks: rolling_keys }
+        Self { limits, seats, sets, blocks: rolling_keys, wide: wide_keys }
     }
 
-    /// Two words that say whether a file has this layout.
-    pub(crate) fn shape(&self) -> [u64; 2] {
-        [(self.limits as u64) << 32 | self.seats as u64, (self.sets as u64) << 32 | self.blocks as u64]
+    /// Three words that say whether a file has this layout.
+    pub(crate) fn shape(&self) -> [u64; 3] {
+        [
+            (self.limits as u64) << 32 | self.seats as u64,
+            (self.sets as u64) << 32 | self.blocks as u64,
+            self.wide as u64,
+        ]
     }
 
     #[inline]
@@ -132,13 +150,24 @@ impl Layout {
         (2 * self.limits + set * SET_SLOTS) as u32
     }
 
+    /// The word that tells how much of a slot's count is reserved and not yet settled.
+    #[inline]
+    pub(crate) fn reserved(&self, slot: u32) -> usize {
+        self.slot(self.slots() as u32) + slot as usize
+    }
+
     #[inline]
     pub(crate) fn block(&self, block: u32) -> usize {
-        self.slot(self.slots() as u32) + block as usize * BLOCK_WORDS
+        self.reserved(self.slots() as u32) + block as usize * BLOCK_WORDS
+    }
+
+    #[inline]
+    pub(crate) fn wide(&self, block: u32) -> usize {
+        self.block(self.blocks as u32) + block as usize * WIDE_WORDS
     }
 
     /// Words of the whole region.
     pub(crate) fn words(&self) -> usize {
-        self.block(self.blocks as u32)
+        self.wide(self.wide as u32)
     }
 }

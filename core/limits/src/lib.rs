@@ -29,8 +29,12 @@
 //! share. Workers lease ahead only while a counter has plenty; what is leased is written to the region first and
 //! counts as spent if the worker dies. Time comes in with every call as a [`Now`].
 //!
-//! Not here yet, with their place kept: LLM tokens and money (kinds that reserve and settle at the node like
-//! bytes do), and the cluster pool above the node pool.
+//! LLM tokens and money are not admitted but reserved, as what a call costs is known only when it is over:
+//! [`Shard::reserve`] holds what an attempt may use, [`Shard::settle_attempt`] puts in its place what it did use. Both
+//! work at the node pool, and the sum of reservations and use never passes a hard limit. [`NodePool::book`] corrects
+//! counters by a ledger that knows better, [`NodePool::usage`] reads them.
+//!
+//! Not here yet, with its place kept: the cluster pool above the node pool.
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
@@ -49,13 +53,16 @@ mod permits;
 mod pool;
 mod recovery;
 mod region;
+mod reserve;
 mod rolling;
 mod shard;
 mod spec;
 mod store;
 mod table;
 mod taking;
+mod usage;
 mod verdict;
+mod wide;
 mod window;
 
 pub use alerts::{ALERTS_KEPT_MAX, Alert, AlertKind};
@@ -65,13 +72,15 @@ pub use headers::{ITEM_BYTES_MAX, write_policy, write_rate_limit, write_retry_af
 pub use key::Key;
 pub use layout::{LEASES_MAX, PERMITS_WORKER_MAX};
 pub use limit::{Limit, LimitId};
-pub use permits::{BYTES_HELD_MAX, BytesMoved, CONCURRENT_HELD_MAX, Permits};
+pub use permits::{BYTES_HELD_MAX, BytesMoved, CONCURRENT_HELD_MAX, Permits, RESERVATIONS_HELD_MAX, Used};
 pub use pool::{NodeConfig, NodePool, OpenError, RegisterError};
 pub use recovery::WorkerSeat;
 pub use region::Region;
+pub use reserve::Settled;
 pub use shard::{Applied, NoSeat, Shard};
 pub use spec::{
     ALERTS_MAX, Algorithm, CONCURRENT_MAX, Direction, KEYS_MAX_DEFAULT, Kind, LimitSpec, Mode,
-    NAME_BYTES_MAX, PER_MAX, PER_MIN, SpecError, WINDOW_AMOUNT_MAX, Window, default_name,
+    NAME_BYTES_MAX, PER_MAX, PER_MIN, SpecError, TokenKind, WINDOW_AMOUNT_MAX, Window, default_name,
 };
+pub use usage::{Booking, Usage};
 pub use verdict::{APPLIED_MAX, Admitted, Refusal, RefusalKind, Standing, Verdict};

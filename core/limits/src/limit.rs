@@ -21,7 +21,7 @@ impl LimitId {
         let (algorithm, shape) = match &spec.window {
             Window::None => (0u64, 0u64),
             Window::Calendar(windows) => (4, windows.unit() as u64),
-            Window::Duration(per) => match spec.algorithm.unwrap_or(Algorithm::Gcra) {
+            Window::Duration(per) => match spec.algorithm.unwrap_or(spec.kind.default_algorithm()) {
                 // A gcra bucket holds time still owed, which means the same under any rate.
                 Algorithm::Gcra => (1, 0),
                 Algorithm::Fixed => (2, per.as_nanos() as u64),
@@ -36,6 +36,8 @@ impl LimitId {
             Kind::Requests => 1,
             Kind::Concurrent => 2,
             Kind::Bytes(direction) => 3 + direction as u64,
+            Kind::Tokens(tokens) => 6 + tokens as u64,
+            Kind::Usd => 9,
         };
         let mut halves = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344];
         for (lane, half) in halves.iter_mut().enumerate() {
@@ -67,6 +69,8 @@ pub(crate) enum Method {
     Calendar,
     Rolling,
     Concurrent,
+    /// Rolling, in blocks whose sub-buckets hold any amount: tokens and money.
+    Wide,
 }
 
 /// The numbers of a decision. Copied into a held reservation so that a stream needs no snapshot to settle.
@@ -148,7 +152,7 @@ impl Rule {
     }
 
     fn compile_duration(&mut self, spec: &LimitSpec) {
-        match spec.algorithm.unwrap_or(Algorithm::Gcra) {
+        match spec.algorithm.unwrap_or(spec.kind.default_algorithm()) {
             Algorithm::Gcra => {
                 self.method = Method::Gcra;
                 self.burst = spec.burst.unwrap_or(spec.amount);
@@ -164,6 +168,10 @@ impl Rule {
                 self.method = Method::Fixed;
                 self.leasable = self.kind == Kind::Requests && self.per_ns >= LEASE_WINDOW_NS_MIN;
             }
+            Algorithm::Rolling if self.kind.reserves() => {
+                self.method = Method::Wide;
+                self.per_ns = self.per_ns.div_ceil(rolling::SUB_BUCKETS);
+            }
             Algorithm::Rolling => {
                 self.method = Method::Rolling;
                 self.per_ns = self.per_ns.div_ceil(rolling::SUB_BUCKETS);
@@ -178,7 +186,7 @@ impl Rule {
     pub(crate) fn units(&self, amount: u64) -> u64 {
         match self.kind {
             Kind::Bytes(_) => amount.min((self.burst >> self.shift) << self.shift),
-            Kind::Requests | Kind::Concurrent => amount,
+            Kind::Requests | Kind::Concurrent | Kind::Tokens(_) | Kind::Usd => amount,
         }
     }
 
@@ -200,7 +208,7 @@ impl Rule {
     pub(crate) fn short(&self) -> bool {
         match self.method {
             Method::Gcra | Method::Fixed => self.per_ns < POWER_CUT_WINDOW_NS,
-            Method::Rolling => self.per_ns * rolling::SUB_BUCKETS < POWER_CUT_WINDOW_NS,
+            Method::Rolling | Method::Wide => self.per_ns * rolling::SUB_BUCKETS < POWER_CUT_WINDOW_NS,
             Method::Calendar | Method::Concurrent => false,
         }
     }
@@ -209,7 +217,7 @@ impl Rule {
     pub(crate) fn window_ns(&self, calendar: Option<&CalendarWindows>) -> u64 {
         match self.method {
             Method::Gcra | Method::Fixed => self.per_ns,
-            Method::Rolling => self.per_ns * rolling::SUB_BUCKETS,
+            Method::Rolling | Method::Wide => self.per_ns * rolling::SUB_BUCKETS,
             Method::Calendar => {
                 calendar.map_or(0, |windows| windows.unit().nominal_s() as u64 * crate::clock::SECOND_NS)
             }
@@ -223,6 +231,8 @@ impl Rule {
 pub struct Limit {
     pub(crate) id: LimitId,
     pub(crate) rule: Rule,
+    /// Number of the registration in this process: what a worker knows its own copy to be the same by.
+    pub(crate) registration: u64,
     pub(crate) calendar: Option<CalendarWindows>,
     pub(crate) name: Box<str>,
 }
@@ -251,6 +261,11 @@ impl Limit {
     /// Length of the window in nanoseconds (the longest, for a calendar unit); 0 for concurrent.
     pub fn window_ns(&self) -> u64 {
         self.rule.window_ns(self.calendar.as_ref())
+    }
+
+    /// The calendar's windows, if it counts by them.
+    pub fn calendar(&self) -> Option<&CalendarWindows> {
+        self.calendar.as_ref()
     }
 
     /// Whether it only flags.

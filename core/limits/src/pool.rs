@@ -3,11 +3,12 @@
 //! Knows: who shares the region and what a crash or a power cut leaves behind. Must not: decide about a call.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use crate::{
+    blocks::Blocks,
     clock::{Now, PoolClock, TICK_SHIFT},
     key::Key,
     layout::{Layout, MAGIC, entry, header, seat},
@@ -29,14 +30,17 @@ pub struct NodeConfig {
     pub limits_max: u32,
     /// Keys of all limits together that can have a bucket of their own.
     pub keys_max: u32,
-    /// Keys of rolling limits among them.
+    /// Keys of rolling limits among them, tokens and money apart.
     pub rolling_keys_max: u32,
+    /// Keys of rolling limits of tokens and money among them.
+    pub wide_keys_max: u32,
     /// Workers of all processes together.
     pub workers_max: u32,
 }
 
 impl NodeConfig {
-    /// Default sizes: 41 MiB for a million keys, 18 MiB of seats for 128 workers, 16 MiB for 65,536 rolling keys.
+    /// Default sizes: 51 MiB for a million keys, 18 MiB of seats for 128 workers, 16 MiB for 65,536 rolling keys and
+    /// 16 MiB for 32,768 of tokens and money.
     pub fn new(run: u64, boot_id: u128) -> Self {
         Self {
             run,
@@ -44,6 +48,7 @@ impl NodeConfig {
             limits_max: 4096,
             keys_max: 1_000_000,
             rolling_keys_max: 65_536,
+            wide_keys_max: 32_768,
             workers_max: 128,
         }
     }
@@ -54,6 +59,7 @@ impl NodeConfig {
             self.workers_max as usize,
             self.keys_max as usize,
             self.rolling_keys_max as usize,
+            self.wide_keys_max as usize,
         )
     }
 
@@ -67,6 +73,7 @@ impl NodeConfig {
             && (1..1 << 20).contains(&self.limits_max)
             && (1..=1 << 30).contains(&self.keys_max)
             && self.rolling_keys_max < 1 << 28
+            && self.wide_keys_max < 1 << 28
             && (1..1000).contains(&self.workers_max);
         if fits { Ok(()) } else { Err(OpenError::Sizes) }
     }
@@ -81,8 +88,9 @@ pub enum OpenError {
     /// The region is shorter than [`NodeConfig::region_words`].
     #[error("the limit region is too short")]
     TooShort,
-    /// The region was made with other sizes, or is none of ours. Its counters cannot be taken over.
-    #[error("the limit region was made with other sizes")]
+    /// The region was made with other sizes or by another version of this crate, or is none of ours. Its counters
+    /// cannot be taken over: put it away and begin with a new one.
+    #[error("the limit region was made with other sizes or by another version")]
     OtherShape,
 }
 
@@ -110,6 +118,7 @@ pub struct NodePool {
     /// Serialises registration in this process. Never taken by a decision.
     directory: Mutex<()>,
     pub(crate) sweep_at: AtomicU32,
+    registrations: AtomicU64,
     /// Pool time of the opening after a power cut of this boot.
     cut_ns: Option<u64>,
 }
@@ -129,20 +138,21 @@ impl NodePool {
         let store = Store { region, layout };
         let get = |field| store.header(field).load(Ordering::Acquire);
         let set = |field, value| store.header(field).store(value, Ordering::Release);
-        let [shape, shape_more] = layout.shape();
+        let shape_fields = [header::SHAPE, header::SHAPE_MORE, header::SHAPE_WIDE];
+        let shape = layout.shape();
         let boot = [config.boot_id as u64, (config.boot_id >> 64) as u64];
         match get(header::MAGIC) {
             0 => {
-                set(header::SHAPE, shape);
-                set(header::SHAPE_MORE, shape_more);
+                shape_fields.into_iter().zip(shape).for_each(|(field, word)| set(field, word));
                 set(header::BOOT_LOW, boot[0]);
                 set(header::BOOT_HIGH, boot[1]);
                 set(header::MONO_BASE, now.mono_ns);
                 set(header::ALIGN, now.wall_ns);
-                crate::blocks::rebuild_free_list(&store);
+                Blocks::Rolling.rebuild_free_list(&store);
+                Blocks::Wide.rebuild_free_list(&store);
                 set(header::MAGIC, MAGIC);
             }
-            MAGIC if [get(header::SHAPE), get(header::SHAPE_MORE)] == [shape, shape_more] => {}
+            MAGIC if shape_fields.map(get) == shape => {}
             _ => return Err(OpenError::OtherShape),
         }
         if [get(header::BOOT_LOW), get(header::BOOT_HIGH)] != boot {
@@ -166,6 +176,7 @@ impl NodePool {
             run: config.run,
             directory: Mutex::new(()),
             sweep_at: AtomicU32::new(0),
+            registrations: AtomicU64::new(0),
             cut_ns,
         };
         pool.recover(now, live_runs);
@@ -189,7 +200,8 @@ impl NodePool {
             Window::Calendar(windows) => Some(windows.clone()),
             _ => None,
         };
-        Ok(Arc::new(Limit { id, rule, calendar, name: spec.name.as_str().into() }))
+        let registration = self.registrations.fetch_add(1, Ordering::Relaxed);
+        Ok(Arc::new(Limit { id, rule, registration, calendar, name: spec.name.as_str().into() }))
     }
 
     /// Marks all limits but these as no longer configured: [`NodePool::sweep`] frees them once they are idle.
@@ -252,7 +264,9 @@ impl NodePool {
         match self.cut_ns {
             Some(cut_ns) if rule.short() => match rule.method {
                 Method::Gcra => (cut_ns << TICK_SHIFT).saturating_add(rule.depth_ticks),
-                Method::Rolling => self.clock.window(cut_ns, rule.per_ns).0 + rolling::SUB_BUCKETS,
+                Method::Rolling | Method::Wide => {
+                    self.clock.window(cut_ns, rule.per_ns).0 + rolling::SUB_BUCKETS
+                }
                 _ => self.clock.window(cut_ns, rule.per_ns).0 + 1,
             },
             _ => 0,
@@ -266,9 +280,9 @@ impl NodePool {
         for (key, number) in [Key(u128::MAX), Key::OWNER].into_iter().zip(reserved) {
             let slot = self.store.slot(number, None);
             if slot.words[0].load(Ordering::Acquire) == 0 {
-                if rule.method == Method::Rolling {
-                    let block = crate::blocks::allocate(&self.store)?;
-                    rolling::begin(rolling::Block(self.store.block(block)));
+                if let Some(blocks) = Blocks::of(rule.method) {
+                    let block = blocks.allocate(&self.store)?;
+                    blocks.begin(&self.store, block);
                     slot.a().store(u64::from(block) + 1, Ordering::Release);
                 }
                 let words = key.words(rule.ordinal);

@@ -5,7 +5,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::{
-    blocks,
+    blocks::Blocks,
     clock::{Now, TICK_SHIFT},
     concurrent, gcra,
     key::{FIRST_KEY_WORD, ordinal_of},
@@ -14,6 +14,7 @@ use crate::{
     pool::NodePool,
     rolling::{self, Block},
     store::{Slot, Store},
+    wide::{self, Wide},
     window,
 };
 
@@ -21,9 +22,18 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WorkerSeat(pub(crate) u32);
 
+/// Who holds a lock or a block: a worker's seat + 1, or a process's control threads.
+const CONTROL_HOLDER: u64 = 1 << 59;
+
+/// The holder that stands for the control threads of a process's run.
+pub(crate) fn control_holder(run: u64) -> u64 {
+    CONTROL_HOLDER | (run & (CONTROL_HOLDER - 1))
+}
+
 /// How a limit of the directory counts.
 pub(crate) fn method_at(store: &Store, ordinal: u32) -> Option<Method> {
-    let methods = [Method::Gcra, Method::Fixed, Method::Calendar, Method::Rolling, Method::Concurrent];
+    let methods =
+        [Method::Gcra, Method::Fixed, Method::Calendar, Method::Rolling, Method::Concurrent, Method::Wide];
     let number = store.entry(ordinal, entry::METHOD).load(Ordering::Acquire);
     methods.into_iter().find(|method| *method as u64 + 1 == number)
 }
@@ -36,9 +46,9 @@ fn owner_of(store: &Store, slot: u32) -> Option<u32> {
     (used && (ordinal as usize) < store.layout.limits).then_some(ordinal)
 }
 
-/// Whether a slot refers to a rolling block.
-pub(crate) fn is_rolling(store: &Store, slot: u32) -> bool {
-    owner_of(store, slot).and_then(|ordinal| method_at(store, ordinal)) == Some(Method::Rolling)
+/// Which blocks a slot refers to one of.
+pub(crate) fn blocks_of(store: &Store, slot: u32) -> Option<Blocks> {
+    owner_of(store, slot).and_then(|ordinal| method_at(store, ordinal)).and_then(Blocks::of)
 }
 
 /// The rolling block of a slot.
@@ -48,8 +58,15 @@ pub(crate) fn block_of<'a>(store: &'a Store, slot: Slot<'_>) -> Option<Block<'a>
     ((number as usize) < store.layout.blocks).then(|| Block(store.block(number as u32)))
 }
 
+/// The wide block of a slot, with its number.
+#[inline]
+pub(crate) fn wide_of<'a>(store: &'a Store, slot: Slot<'_>) -> Option<(u32, Wide<'a>)> {
+    let number = slot.a().load(Ordering::Acquire).checked_sub(1)?;
+    ((number as usize) < store.layout.wide).then(|| (number as u32, Wide(store.wide(number as u32))))
+}
+
 impl NodePool {
-    /// Takes back what a dead worker held: its leases count as spent, its concurrency permits are free. The worker
+    /// Takes back what a dead worker held: its leases and reservations count as spent, its concurrency permits are free. The worker
     /// is fenced: should it still run, it is refused everything. For a control thread.
     pub fn reclaim(&self, worker: WorkerSeat, now: Now) {
         let state = self.store.seat(worker.0, seat::STATE);
@@ -73,15 +90,26 @@ impl NodePool {
             }
         }
         let holder = u64::from(worker.0) + 1;
-        for lock in 0..LOCKS {
-            let lock = self.store.word(self.store.layout.lock(lock));
-            // Nothing to do if the lock is another worker's.
-            let _ = lock.compare_exchange(holder, 0, Ordering::AcqRel, Ordering::Acquire);
-        }
+        self.free_locks(|by| by == holder);
         for number in 0..self.store.layout.blocks as u32 {
             rolling::free_holder(Block(self.store.block(number)), holder);
         }
         self.leave_seat(worker);
+    }
+
+    /// Frees what those hold of whom `is_dead` says that they are: locks and wide blocks.
+    fn free_locks(&self, is_dead: impl Fn(u64) -> bool) {
+        let free = |word: &std::sync::atomic::AtomicU64| {
+            let by = word.load(Ordering::Acquire);
+            if is_dead(by) {
+                // Nothing to do if it is somebody else's by now.
+                let _ = word.compare_exchange(by, 0, Ordering::AcqRel, Ordering::Acquire);
+            }
+        };
+        (0..LOCKS).for_each(|lock| free(self.store.word(self.store.layout.lock(lock))));
+        for number in 0..self.store.layout.wide as u32 {
+            wide::free_holder(Wide(self.store.wide(number)), &is_dead);
+        }
     }
 
     /// Frees a seat whose records are empty.
@@ -111,6 +139,10 @@ impl NodePool {
                 self.reclaim(WorkerSeat(number), now);
             }
         }
+        // Control threads of dead processes.
+        self.free_locks(|by| {
+            by & CONTROL_HOLDER != 0 && !live_runs.iter().any(|run| by == control_holder(*run))
+        });
         if live_runs.is_empty() {
             self.repair_alone(pool_ns);
         }
@@ -129,6 +161,7 @@ impl NodePool {
             store.entry(ordinal, entry::KEYS).store(0, Ordering::Release);
         }
         for number in 0..store.layout.slots() as u32 {
+            store.reserved(number).store(0, Ordering::Release);
             let slot = store.slot(number, None);
             let method =
                 owner_of(store, number).and_then(|ordinal| Some((ordinal, method_at(store, ordinal)?)));
@@ -144,7 +177,8 @@ impl NodePool {
                 store.entry(ordinal, entry::KEYS).fetch_add(1, Ordering::AcqRel);
             }
         }
-        blocks::rebuild_free_list(store);
+        Blocks::Rolling.rebuild_free_list(store);
+        Blocks::Wide.rebuild_free_list(store);
     }
 }
 
@@ -164,7 +198,7 @@ fn repair_slot(store: &Store, slot: Slot<'_>, method: Method, interval: u64, poo
             }
             true
         }
-        Method::Fixed | Method::Calendar => b != window::FROZEN,
+        Method::Fixed | Method::Calendar => !window::is_frozen(b),
         Method::Concurrent => {
             slot.a().store(concurrent::begin(a), Ordering::Release);
             a != concurrent::FROZEN
@@ -175,6 +209,14 @@ fn repair_slot(store: &Store, slot: Slot<'_>, method: Method, interval: u64, poo
                 return false;
             }
             rolling::repair(block);
+            true
+        }
+        Method::Wide => {
+            let Some((_, block)) = wide_of(store, slot) else { return false };
+            if wide::is_nobodys(block) {
+                return false;
+            }
+            wide::repair(block);
             true
         }
     }
@@ -215,7 +257,7 @@ mod tests {
         }
         let find = |limit: &crate::Limit, key: u128| {
             let words = Key(key).words(limit.rule.ordinal);
-            pool.find(&limit.rule, Key(key), words, pool.clock.pool_ns(now), 0).slot
+            pool.find(&limit.rule, Key(key), words, pool.clock.pool_ns(now), 1).slot
         };
         let slots = [1, 2, 3].map(|key| pool.store.slot(find(&limit, key), None));
         // Leased, and killed before it was on record.

@@ -49,15 +49,15 @@ fn holder_of(sum: u64) -> u64 {
     sum >> HOLDER_SHIFT
 }
 
-impl Block<'_> {
+impl<'a> Block<'a> {
     #[inline]
-    pub(crate) fn sum(&self) -> &AtomicU64 {
+    pub(crate) fn sum(&self) -> &'a AtomicU64 {
         &self.0[0]
     }
 
     /// Index of the current sub-bucket; next free block while on the free list.
     #[inline]
-    pub(crate) fn index(&self) -> &AtomicU64 {
+    fn index(&self) -> &AtomicU64 {
         &self.0[1]
     }
 
@@ -185,6 +185,7 @@ pub(crate) fn take(
         if block.sum().compare_exchange(sum_word, after, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             block.add(current, units);
             return Taking::Taken(Taken {
+                index: current,
                 leased: 0,
                 remaining: room.saturating_sub(units) << rule.shift,
                 used_before: sum << rule.shift,
@@ -207,6 +208,18 @@ pub(crate) fn give_back(slot: Slot<'_>, block: Block<'_>, rule: &Rule, holder: u
         sum -= units;
     }
     block.let_go(before, sum);
+}
+
+/// What stands in the window that ends with sub-bucket `index`, in units of the block: the sum, and in how many
+/// sub-buckets from that one on the last of it has fallen out.
+pub(crate) fn read(block: Block<'_>, index: u64) -> (u64, u64) {
+    let current = block.index().load(Ordering::Acquire);
+    let index = index.max(current);
+    let behind = index - current;
+    let expired: u64 = (0..behind.min(SUB_BUCKETS)).map(|step| block.units_in(index - step)).sum();
+    let sum = (block.sum().load(Ordering::Acquire) & SUM_MASK).saturating_sub(expired);
+    let last = (behind..SUB_BUCKETS).find(|behind| block.units_in(index.wrapping_sub(*behind)) > 0);
+    (sum, if sum == 0 { 0 } else { last.map_or(0, |behind| SUB_BUCKETS - behind) })
 }
 
 /// Makes a block empty for a new key.

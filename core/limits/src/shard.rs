@@ -1,4 +1,5 @@
-//! A worker's side of all limits: the decision for one call, its undoing, its settling.
+//! A worker's side of all limits: the decision for one call, its undoing, its settling. What is particular to tokens and
+//! money stands in `reserve`.
 //!
 //! Knows: the limits that apply, its cache of keys and leases, the node pool. Must not: read a clock, allocate or
 //! lock once warm.
@@ -13,15 +14,17 @@ use crate::{
     key::{Key, KeyWords},
     layout::{PERMITS_WORKER_MAX, entry, seat},
     limit::{Limit, Method, Rule},
-    permits::{BYTES_HELD_MAX, BytesMoved, CONCURRENT_HELD_MAX, Permit, Permits, Reservation},
+    permits::{
+        BYTES_HELD_MAX, BytesHeld, BytesMoved, CONCURRENT_HELD_MAX, Permit, Permits, RESERVATIONS_HELD_MAX,
+    },
     pool::NodePool,
-    recovery::{WorkerSeat, block_of},
+    recovery::{WorkerSeat, block_of, wide_of},
     rolling,
     spec::{Direction, Kind},
     store::Slot,
     taking::{Ask, Short, Taken, Taking},
     verdict::{APPLIED_MAX, Admitted, Refusal, RefusalKind, Standing, Verdict},
-    window,
+    wide, window,
 };
 
 /// A limit that applies to a call.
@@ -31,7 +34,8 @@ pub struct Applied<'a> {
     pub limit: &'a Limit,
     /// Whom to count it under; [`Key::OWNER`] for a limit without `by`.
     pub key: Key,
-    /// Units: 1 for requests and concurrent; for bytes the length known beforehand, else 0. A body larger than the
+    /// Units: 1 for requests and concurrent; for tokens and money what is reserved (0 passes while anything is left);
+    /// for bytes the length known beforehand, else 0. A body larger than the
     /// whole limit is admitted when the whole is free, and the next ones wait until it has passed.
     pub amount: u64,
 }
@@ -49,7 +53,7 @@ impl<'a> Applied<'a> {
 pub struct NoSeat;
 
 /// Turns to look a key up again that changed hands in between.
-const LOOKUPS_MAX: usize = 4;
+pub(crate) const LOOKUPS_MAX: usize = 4;
 /// What a refused concurrent call is told to wait: nobody knows when a call ends.
 const CONCURRENT_RETRY_NS: u64 = SECOND_NS;
 
@@ -77,16 +81,19 @@ struct Step {
 /// The limits of one worker. `Send`, so that it can be made elsewhere, but used by one thread.
 #[derive(Debug)]
 pub struct Shard {
-    pool: Arc<NodePool>,
+    pub(crate) pool: Arc<NodePool>,
     seat: u32,
     /// The seat's state while it is ours; another one means that we are fenced.
     seat_state: u64,
     workers: u32,
-    cache: Cache,
+    pub(crate) cache: Cache,
+    /// Limits that this worker reserved at, by ordinal: what settling needs of them, whatever became of the configuration
+    /// that the call began under.
+    pub(crate) reserved_at: Box<[Option<Box<Limit>>]>,
     /// Free places of the permit records.
     records: Vec<u32>,
     steps: Vec<Step>,
-    alerts: Alerts,
+    pub(crate) alerts: Alerts,
     /// Not `Sync`: one thread at a time.
     _one_thread: PhantomData<std::cell::Cell<()>>,
 }
@@ -96,17 +103,24 @@ impl Shard {
     pub fn new(pool: Arc<NodePool>) -> Result<Self, NoSeat> {
         let (seat, seat_state) = pool.take_seat().ok_or(NoSeat)?;
         let workers = pool.workers();
+        let limits = pool.store.layout.limits;
         Ok(Self {
             pool,
             seat,
             seat_state,
             workers,
             cache: Cache::new(),
+            reserved_at: (0..limits).map(|_| None).collect(),
             records: (0..PERMITS_WORKER_MAX as u32).rev().collect(),
             steps: Vec::with_capacity(APPLIED_MAX),
             alerts: Alerts::new(),
             _one_thread: PhantomData,
         })
+    }
+
+    /// Its name in locks and blocks that it holds.
+    pub(crate) fn holder(&self) -> u64 {
+        u64::from(self.seat) + 1
     }
 
     /// Its seat: what to [`NodePool::reclaim`] should the worker die.
@@ -119,17 +133,29 @@ impl Shard {
     /// `permits` gets what the call must give back by [`Shard::release`]. Warm: no allocation, no lock; without
     /// atomics per limit under a lease, else one compare-and-swap at the node.
     pub fn admit(&mut self, now: Now, limits: &[Applied<'_>], permits: &mut Permits) -> Verdict {
+        self.all_or_nothing(now, limits, None, permits)
+    }
+
+    /// [`Shard::admit`], or [`Shard::reserve`] for an attempt.
+    #[inline]
+    pub(crate) fn all_or_nothing(
+        &mut self,
+        now: Now,
+        limits: &[Applied<'_>],
+        attempt: Option<u8>,
+        permits: &mut Permits,
+    ) -> Verdict {
         let pool_ns = self.pool.clock.pool_ns(now);
         let state = self.pool.store.seat(self.seat, seat::STATE).load(Ordering::Relaxed);
         if limits.len() > APPLIED_MAX || state != self.seat_state {
             return Verdict::Refused(unavailable(0));
         }
-        let held = (permits.concurrent_held, permits.bytes_held);
+        let held = (permits.concurrent_held, permits.bytes_held, permits.reservations.len());
         self.steps.clear();
         let mut admitted = Admitted::default();
         let mut least_share = f32::INFINITY;
         for (place, applied) in limits.iter().enumerate() {
-            match self.decide(now, pool_ns, place as u8, applied, permits) {
+            match self.decide(now, pool_ns, place as u8, applied, attempt, permits) {
                 Ok(Decided { standing, exceeded }) => {
                     admitted.soft_exceeded |= u32::from(exceeded) << place;
                     let share = standing.remaining as f32 / standing.limit as f32;
@@ -154,18 +180,19 @@ impl Shard {
         pool_ns: u64,
         place: u8,
         applied: &Applied<'_>,
+        attempt: Option<u8>,
         permits: &mut Permits,
     ) -> Result<Decided, Refusal> {
         let rule = &applied.limit.rule;
         let keys = applied.key.words(rule.ordinal);
         let Some(at) = self.cache.find(keys) else {
-            return self.decide_at_node(now, pool_ns, place, applied, keys, permits);
+            return self.decide_at_node(now, pool_ns, place, applied, attempt, permits);
         };
         let clock_ns = if rule.method == Method::Calendar { now.wall_ns } else { pool_ns };
         let entry = self.cache.entry(at);
         let in_window = rule.method == Method::Gcra || clock_ns < entry.window_end_ns;
         if u64::from(entry.left) < applied.amount || !in_window || !rule.leasable {
-            return self.decide_at_node(now, pool_ns, place, applied, keys, permits);
+            return self.decide_at_node(now, pool_ns, place, applied, attempt, permits);
         }
         entry.left -= applied.amount as u32;
         entry.used(applied.amount);
@@ -184,16 +211,24 @@ impl Shard {
         pool_ns: u64,
         place: u8,
         applied: &Applied<'_>,
-        keys: KeyWords,
+        attempt: Option<u8>,
         permits: &mut Permits,
     ) -> Result<Decided, Refusal> {
         let limit = applied.limit;
         let rule = &limit.rule;
+        let keys = applied.key.words(rule.ordinal);
+        if rule.kind.reserves() != attempt.is_some() {
+            debug_assert!(false, "a limit is either admitted by or reserved at");
+            return Err(unavailable(place));
+        }
         self.room_for(rule, permits).ok_or(unavailable(place))?;
+        if attempt.is_some() && applied.amount > rule.amount && !rule.soft {
+            return Err(exceeds(place, limit));
+        }
         for _ in 0..LOOKUPS_MAX {
             let (at, locked) = match self.cache.find(keys) {
                 Some(at) => (at, None),
-                None => self.enter(applied, keys, pool_ns),
+                None => self.enter(limit, applied.key, keys, pool_ns),
             };
             self.turn_window(at, limit, now, pool_ns);
             if self.cache.entry(at).left > 0 {
@@ -218,7 +253,7 @@ impl Shard {
             }
             match taking {
                 Taking::Taken(taken) => {
-                    return Ok(self.taken(at, place, applied, now, taken, permits));
+                    return Ok(self.taken(at, place, applied, attempt, now, taken, permits));
                 }
                 Taking::Short(short) => {
                     self.return_lease(at, pool_ns);
@@ -239,21 +274,28 @@ impl Shard {
                 !self.records.is_empty() && usize::from(permits.concurrent_held) < CONCURRENT_HELD_MAX
             }
             Kind::Bytes(_) => usize::from(permits.bytes_held) < BYTES_HELD_MAX,
+            Kind::Tokens(_) | Kind::Usd => permits.reservations.len() < RESERVATIONS_HELD_MAX,
         };
         fits.then_some(())
     }
 
     /// Looks a key up at the node and remembers it in place of the entry longest untouched. Gives the entry, and
     /// the lock to give back if it is the shared bucket's.
-    fn enter(&mut self, applied: &Applied<'_>, keys: KeyWords, pool_ns: u64) -> (usize, Option<usize>) {
-        let rule = &applied.limit.rule;
-        let found = self.pool.find(rule, applied.key, keys, pool_ns, self.seat);
-        let reserved = found.overflow || applied.key == Key::OWNER;
+    pub(crate) fn enter(
+        &mut self,
+        limit: &Limit,
+        key: Key,
+        keys: KeyWords,
+        pool_ns: u64,
+    ) -> (usize, Option<usize>) {
+        let rule = &limit.rule;
+        let found = self.pool.find(rule, key, keys, pool_ns, self.holder());
+        let reserved = found.overflow || key == Key::OWNER;
         let mut entry = Entry::new(keys, found.slot, reserved, pool_ns);
         entry.interval_ticks = if rule.method == Method::Gcra { rule.interval_ticks } else { 0 };
-        entry.window_ns = applied.limit.window_ns();
+        entry.window_ns = limit.window_ns();
         if found.overflow {
-            let alert = Alert { limit: applied.limit.id, key: applied.key, kind: AlertKind::Overflow };
+            let alert = Alert { limit: limit.id, key, kind: AlertKind::Overflow };
             self.alerts.push(alert);
             // The key is asked for anew each time, so that all workers move to its own bucket together.
             entry.keys = KeyWords { first: 0, second: 0 };
@@ -267,13 +309,13 @@ impl Shard {
     }
 
     /// Moves an entry to the window of now. What is left of a lease of the old window is void.
-    fn turn_window(&mut self, at: usize, limit: &Limit, now: Now, pool_ns: u64) {
+    pub(crate) fn turn_window(&mut self, at: usize, limit: &Limit, now: Now, pool_ns: u64) {
         let rule = &limit.rule;
         let entry = self.cache.entry(at);
         let (index, end_ns) = match rule.method {
             Method::Gcra | Method::Concurrent => return,
-            Method::Fixed | Method::Rolling if pool_ns < entry.window_end_ns => return,
-            Method::Fixed | Method::Rolling => self.pool.clock.window(pool_ns, rule.per_ns),
+            Method::Fixed | Method::Rolling | Method::Wide if pool_ns < entry.window_end_ns => return,
+            Method::Fixed | Method::Rolling | Method::Wide => self.pool.clock.window(pool_ns, rule.per_ns),
             Method::Calendar if now.wall_ns < entry.window_end_ns => return,
             Method::Calendar => match &limit.calendar {
                 Some(calendar) => {
@@ -295,7 +337,7 @@ impl Shard {
 
     /// Asks the node's counter.
     #[inline]
-    fn take(&self, entry: &Entry, rule: &Rule, now: Now, pool_ns: u64, ask: Ask) -> Taking {
+    pub(crate) fn take(&self, entry: &Entry, rule: &Rule, now: Now, pool_ns: u64, ask: Ask) -> Taking {
         let slot = self.pool.store.slot(entry.slot, entry.expect());
         match rule.method {
             Method::Gcra => gcra::take(slot, rule, pool_ns, ask),
@@ -310,8 +352,16 @@ impl Shard {
             Method::Rolling => match block_of(&self.pool.store, slot) {
                 Some(block) => {
                     let sub_end_ns = entry.window_end_ns.saturating_sub(pool_ns);
-                    let holder = u64::from(self.seat) + 1;
-                    rolling::take(slot, block, rule, holder, entry.index, sub_end_ns, ask)
+                    rolling::take(slot, block, rule, self.holder(), entry.index, sub_end_ns, ask)
+                }
+                None => Taking::Gone,
+            },
+            Method::Wide => match wide_of(&self.pool.store, slot) {
+                Some((number, block)) => {
+                    let sub_end_ns = entry.window_end_ns.saturating_sub(pool_ns);
+                    let is_ours =
+                        || slot.is_ours() && slot.a().load(Ordering::Acquire) == u64::from(number) + 1;
+                    wide::take(block, is_ours, rule, self.holder(), entry.index, sub_end_ns, ask)
                 }
                 None => Taking::Gone,
             },
@@ -325,6 +375,7 @@ impl Shard {
         at: usize,
         place: u8,
         applied: &Applied<'_>,
+        attempt: Option<u8>,
         now: Now,
         taken: Taken,
         permits: &mut Permits,
@@ -341,12 +392,18 @@ impl Shard {
             self.cache.hold(at, taken.leased, pool_ns);
         }
         for (threshold, crossed) in rule.alerts.iter().zip(0..rule.alert_count) {
-            if taken.used_before < *threshold && *threshold <= taken.used_after {
+            if attempt.is_none() && taken.used_before < *threshold && *threshold <= taken.used_after {
                 let kind = AlertKind::Crossed(crossed);
                 self.alerts.push(Alert { limit: applied.limit.id, key: applied.key, kind });
             }
         }
-        let how = self.hold_for_call(&entry, applied, permits);
+        let how = match attempt {
+            None => self.hold_for_call(&entry, applied, taken.index, permits),
+            Some(attempt) => {
+                self.hold_for_attempt(&entry, applied, attempt, &taken, permits);
+                How::Node(taken.index)
+            }
+        };
         self.steps.push(Step { place, how, keys: entry.keys, slot: entry.slot, expect: entry.expect() });
         let entry = self.cache.entry(at);
         entry.used(applied.amount);
@@ -359,7 +416,7 @@ impl Shard {
             }
             Method::Fixed => entry.window_end_ns.saturating_sub(pool_ns),
             Method::Calendar => entry.window_end_ns.saturating_sub(now.wall_ns),
-            Method::Rolling => entry.window_ns,
+            Method::Rolling | Method::Wide => entry.window_ns,
             Method::Concurrent => 0,
         };
         Decided {
@@ -369,21 +426,27 @@ impl Shard {
     }
 
     /// What the call must give back when it ends.
-    fn hold_for_call(&mut self, entry: &Entry, applied: &Applied<'_>, permits: &mut Permits) -> How {
+    fn hold_for_call(
+        &mut self,
+        entry: &Entry,
+        applied: &Applied<'_>,
+        index: u64,
+        permits: &mut Permits,
+    ) -> How {
         let rule = &applied.limit.rule;
         match rule.kind {
-            Kind::Requests => How::Node(entry.index),
+            Kind::Requests | Kind::Tokens(_) | Kind::Usd => How::Node(index),
             Kind::Bytes(_) => {
-                let reservation = Reservation {
+                let reservation = BytesHeld {
                     rule: *rule,
                     slot: entry.slot,
                     expect: entry.expect(),
-                    index: entry.index,
+                    index,
                     booked: rule.units(applied.amount),
                 };
                 permits.bytes[usize::from(permits.bytes_held)] = Some(reservation);
                 permits.bytes_held += 1;
-                How::Node(entry.index)
+                How::Node(index)
             }
             Kind::Concurrent => {
                 if let Some(record) = self.records.pop() {
@@ -407,6 +470,15 @@ impl Shard {
         short: Short,
     ) -> Result<Decided, Refusal> {
         let rule = &applied.limit.rule;
+        if rule.kind.reserves() {
+            let entry = *self.cache.entry(at);
+            self.alert_reserved(
+                &entry,
+                applied.limit,
+                applied.key,
+                short.used.saturating_add(applied.amount),
+            );
+        }
         let window_ns = self.cache.entry(at).window_ns;
         let standing =
             Standing { index: place, remaining: 0, limit: rule.burst, reset_ns: short.wait_ns, window_ns };
@@ -415,6 +487,7 @@ impl Shard {
         }
         let (kind, retry_after_ns) = match rule.method {
             Method::Concurrent => (RefusalKind::TooManyConcurrent, CONCURRENT_RETRY_NS),
+            _ if rule.kind == Kind::Usd => (RefusalKind::BudgetExhausted, short.wait_ns),
             Method::Calendar => (RefusalKind::QuotaExhausted, short.wait_ns),
             _ => (RefusalKind::RateLimited, short.wait_ns),
         };
@@ -430,7 +503,7 @@ impl Shard {
     }
 
     /// Gives back what earlier limits of a refused call took.
-    fn undo(&mut self, pool_ns: u64, limits: &[Applied<'_>], permits: &mut Permits, held: (u8, u8)) {
+    fn undo(&mut self, pool_ns: u64, limits: &[Applied<'_>], permits: &mut Permits, held: (u8, u8, usize)) {
         while let Some(step) = self.steps.pop() {
             let applied = &limits[usize::from(step.place)];
             let rule = &applied.limit.rule;
@@ -450,6 +523,9 @@ impl Shard {
                 How::Node(index) => {
                     let slot = self.pool.store.slot(step.slot, step.expect);
                     self.give_back(slot, rule, pool_ns, index, rule.units(applied.amount));
+                    if rule.kind.reserves() {
+                        self.unreserve(step.slot, slot, rule, index, applied.amount);
+                    }
                 }
                 How::Permit => {}
             }
@@ -459,15 +535,21 @@ impl Shard {
             self.release_permit(permits.concurrent[usize::from(permits.concurrent_held)].take());
         }
         permits.bytes_held = held.1;
+        permits.reservations.truncate(held.2);
     }
 
-    fn give_back(&self, slot: Slot<'_>, rule: &Rule, pool_ns: u64, index: u64, amount: u64) {
+    pub(crate) fn give_back(&self, slot: Slot<'_>, rule: &Rule, pool_ns: u64, index: u64, amount: u64) {
         match rule.method {
             Method::Gcra => gcra::undo(slot, rule, pool_ns, amount),
             Method::Fixed | Method::Calendar => window::give_back(slot, index, amount),
             Method::Rolling => {
                 if let Some(block) = block_of(&self.pool.store, slot) {
-                    rolling::give_back(slot, block, rule, u64::from(self.seat) + 1, index, amount);
+                    rolling::give_back(slot, block, rule, self.holder(), index, amount);
+                }
+            }
+            Method::Wide => {
+                if let Some((_, block)) = wide_of(&self.pool.store, slot).filter(|_| slot.is_ours()) {
+                    wide::give_back(block, index, amount);
                 }
             }
             Method::Concurrent => {}
@@ -497,7 +579,7 @@ impl Shard {
         }
     }
 
-    fn book(&self, reservation: &Reservation, now: Now, pool_ns: u64, bytes: u64) {
+    fn book(&self, reservation: &BytesHeld, now: Now, pool_ns: u64, bytes: u64) {
         let rule = &reservation.rule;
         let mut entry = Entry::new(KeyWords { first: 0, second: 0 }, reservation.slot, true, pool_ns);
         if let Some(keys) = reservation.expect {
@@ -515,7 +597,7 @@ impl Shard {
     }
 
     /// Ends a call: books the bytes it moved in all, gives back those it reserved and did not move, frees its
-    /// permits. `permits` can be used again.
+    /// permits. What attempts reserved and did not settle stays spent. `permits` can be used again.
     pub fn release(&mut self, now: Now, permits: &mut Permits, moved: BytesMoved) {
         self.settle(now, permits, moved);
         let pool_ns = self.pool.clock.pool_ns(now);
@@ -528,6 +610,7 @@ impl Shard {
             }
         }
         permits.bytes_held = 0;
+        self.spend_reservations(permits);
         while permits.concurrent_held > 0 {
             permits.concurrent_held -= 1;
             self.release_permit(permits.concurrent[usize::from(permits.concurrent_held)].take());
@@ -611,13 +694,26 @@ impl Entry {
     }
 }
 
-impl Reservation {
+impl BytesHeld {
     fn bytes_of(&self, moved: BytesMoved) -> u64 {
         match self.rule.kind {
             Kind::Bytes(Direction::Up) => moved.up,
             Kind::Bytes(Direction::Down) => moved.down,
             _ => moved.up.saturating_add(moved.down),
         }
+    }
+}
+
+/// The refusal of a call that alone is larger than a whole limit.
+fn exceeds(index: u8, limit: &Limit) -> Refusal {
+    let amount = limit.amount();
+    let window_ns = limit.window_ns();
+    Refusal {
+        kind: RefusalKind::ExceedsLimit,
+        retry_after_ns: 0,
+        limit: amount,
+        window_ns,
+        ..unavailable(index)
     }
 }
 

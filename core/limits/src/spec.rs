@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use crate::{calendar::CalendarWindows, clock::TICK_SHIFT, rolling, window};
 
-/// What is counted. LLM tokens and money join here with their own kinds; like bytes they are reserved and settled
-/// at the node pool.
+/// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Calls.
@@ -16,6 +15,34 @@ pub enum Kind {
     Bytes(Direction),
     /// Calls at the same time.
     Concurrent,
+    /// LLM tokens: reserved before an attempt, settled after it.
+    Tokens(TokenKind),
+    /// Money in nano-dollars (10^-9 USD): reserved before an attempt, settled after it.
+    Usd,
+}
+
+impl Kind {
+    /// Whether it is counted by [`crate::Shard::reserve`] and not by [`crate::Shard::admit`].
+    #[inline]
+    pub fn reserves(self) -> bool {
+        matches!(self, Kind::Tokens(_) | Kind::Usd)
+    }
+
+    /// How a duration is counted where nothing is written.
+    pub(crate) fn default_algorithm(self) -> Algorithm {
+        if self.reserves() { Algorithm::Rolling } else { Algorithm::Gcra }
+    }
+}
+
+/// Which LLM tokens count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenKind {
+    /// What the caller sends.
+    Input,
+    /// What the model writes.
+    Output,
+    /// The sum.
+    Both,
 }
 
 /// Which bytes count.
@@ -71,7 +98,7 @@ pub const NAME_BYTES_MAX: usize = 64;
 pub const PER_MIN: Duration = Duration::from_millis(10);
 /// Longest duration of a window: 400 days.
 pub const PER_MAX: Duration = Duration::from_secs(400 * 86_400);
-/// Largest amount of a fixed or calendar window.
+/// Largest amount of a fixed or calendar window, and of tokens and money: some 18 million dollars.
 pub const WINDOW_AMOUNT_MAX: u64 = window::COUNT_MAX - 1;
 /// Largest number of concurrent calls.
 pub const CONCURRENT_MAX: u64 = u32::MAX as u64 - 1;
@@ -91,7 +118,7 @@ pub struct LimitSpec {
     pub amount: u64,
     /// The window.
     pub window: Window,
-    /// None: the kind's default (gcra for requests and bytes over a duration).
+    /// None: the kind's default (over a duration gcra for requests and bytes, rolling for tokens and money).
     pub algorithm: Option<Algorithm>,
     /// Depth of a gcra bucket in units of the kind; none: the amount.
     pub burst: Option<u64>,
@@ -121,6 +148,8 @@ pub enum SpecError {
     WindowMissing,
     #[error("a calendar window has no algorithm or burst")]
     CalendarAlgorithm,
+    #[error("tokens and money have no bucket; count them rolling or fixed")]
+    GcraReserves,
     #[error("`burst` is for gcra only")]
     BurstWithoutGcra,
     #[error("`burst` must be at least 1")]
@@ -143,6 +172,10 @@ pub fn default_name(kind: Kind, by: &str, per: &str) -> String {
         Kind::Bytes(Direction::Down) => "bytes-down",
         Kind::Bytes(Direction::Both) => "bytes",
         Kind::Concurrent => "concurrent",
+        Kind::Tokens(TokenKind::Input) => "input_tokens",
+        Kind::Tokens(TokenKind::Output) => "output_tokens",
+        Kind::Tokens(TokenKind::Both) => "tokens",
+        Kind::Usd => "usd",
     };
     [kind, by, per].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
 }
@@ -199,7 +232,7 @@ impl LimitSpec {
     }
 
     fn validate_duration(&self, per: Duration) -> Result<(), SpecError> {
-        let algorithm = self.algorithm.unwrap_or(Algorithm::Gcra);
+        let algorithm = self.algorithm.unwrap_or(self.kind.default_algorithm());
         if algorithm != Algorithm::Gcra && self.burst.is_some() {
             return Err(SpecError::BurstWithoutGcra);
         }
@@ -209,6 +242,7 @@ impl LimitSpec {
                 Kind::Requests => rolling::UNITS_MAX,
                 _ => WINDOW_AMOUNT_MAX,
             }),
+            Algorithm::Gcra if self.kind.reserves() => Err(SpecError::GcraReserves),
             Algorithm::Gcra => {
                 let burst = self.burst.unwrap_or(self.amount);
                 if burst == 0 {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{
     key::KeyWords,
-    layout::{BLOCK_WORDS, Layout, SLOT_WORDS},
+    layout::{BLOCK_WORDS, Layout, SLOT_WORDS, WIDE_WORDS},
     region::Region,
 };
 
@@ -26,7 +26,7 @@ pub(crate) struct Slot<'a> {
 }
 
 impl<'a> Slot<'a> {
-    /// First state word: TAT (gcra), window (fixed, calendar), block + 1 (rolling), count (concurrent).
+    /// First state word: TAT (gcra), window (fixed, calendar), block + 1 (rolling, wide), count (concurrent).
     #[inline]
     pub(crate) fn a(&self) -> &'a AtomicU64 {
         &self.words[2]
@@ -82,6 +82,17 @@ impl Store {
     #[inline]
     pub(crate) fn block(&self, block: u32) -> &[AtomicU64; BLOCK_WORDS] {
         self.chunk(self.layout.block(block))
+    }
+
+    #[inline]
+    pub(crate) fn wide(&self, block: u32) -> &[AtomicU64; WIDE_WORDS] {
+        self.chunk(self.layout.wide(block))
+    }
+
+    /// How much of a slot's count is reserved and not yet settled.
+    #[inline]
+    pub(crate) fn reserved(&self, slot: u32) -> &AtomicU64 {
+        self.word(self.layout.reserved(slot))
     }
 
     #[inline]

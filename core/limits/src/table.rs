@@ -5,7 +5,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::{
-    blocks,
+    blocks::Blocks,
     clock::TICK_SHIFT,
     concurrent, gcra,
     key::{Key, KeyWords, mix, ordinal_of},
@@ -15,7 +15,7 @@ use crate::{
     recovery,
     rolling::{self, Block},
     store::{Slot, Store},
-    window,
+    wide, window,
 };
 
 /// First key word of a slot that is being given to a key.
@@ -40,9 +40,9 @@ impl Found {
 }
 
 impl NodePool {
-    /// The slot of a key, given to it if it has none. Costs two sets of eight words looked at; a first appearance
+    /// The slot of a key, given to it by `holder` (a worker's seat + 1) if it has none. Costs two sets of eight words looked at; a first appearance
     /// takes one of [`LOCKS`] locks and no other.
-    pub(crate) fn find(&self, rule: &Rule, key: Key, words: KeyWords, pool_ns: u64, seat: u32) -> Found {
+    pub(crate) fn find(&self, rule: &Rule, key: Key, words: KeyWords, pool_ns: u64, holder: u64) -> Found {
         if key == Key::OWNER {
             return Found::own(self.store.layout.owner_slot(rule.ordinal));
         }
@@ -52,8 +52,8 @@ impl NodePool {
         let number = words.first as usize % LOCKS;
         let lock = self.store.word(self.store.layout.lock(number));
         for _ in 0..SPINS_MAX {
-            if lock.compare_exchange(0, u64::from(seat) + 1, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-                return match self.lookup(words).or_else(|| self.insert(rule, words, pool_ns)) {
+            if lock.compare_exchange(0, holder, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                return match self.lookup(words).or_else(|| self.insert(rule, words, pool_ns, holder)) {
                     Some(slot) => {
                         self.unlock(number);
                         Found::own(slot)
@@ -84,7 +84,8 @@ impl NodePool {
             .map(|hash| self.store.layout.set(((u128::from(hash) * sets) >> 64) as usize))
     }
 
-    fn lookup(&self, words: KeyWords) -> Option<u32> {
+    /// The slot of a key that has one.
+    pub(crate) fn lookup(&self, words: KeyWords) -> Option<u32> {
         self.sets(words).into_iter().flat_map(|set| set..set + SET_SLOTS as u32).find(|slot| {
             let slot = self.store.slot(*slot, None);
             slot.words[0].load(Ordering::Acquire) == words.first
@@ -94,7 +95,7 @@ impl NodePool {
 
     /// Gives the key a slot: a free one of the emptier set, else an idle one. None: it must share the overflow
     /// bucket.
-    fn insert(&self, rule: &Rule, words: KeyWords, pool_ns: u64) -> Option<u32> {
+    fn insert(&self, rule: &Rule, words: KeyWords, pool_ns: u64, holder: u64) -> Option<u32> {
         let shared = self.store.slot(self.store.layout.overflow_slot(rule.ordinal), None);
         if rule.method == Method::Concurrent && concurrent::count_of(shared.a().load(Ordering::Acquire)) > 0 {
             // Its calls in flight may be counted there; with a bucket of its own it could have as many again.
@@ -107,7 +108,7 @@ impl NodePool {
             keys.fetch_sub(1, Ordering::AcqRel);
             let own = candidates().find(|slot| {
                 let second = self.store.slot(*slot, None).words[1].load(Ordering::Acquire);
-                ordinal_of(second) == rule.ordinal && self.evict(*slot, pool_ns)
+                ordinal_of(second) == rule.ordinal && self.evict(*slot, pool_ns, holder)
             })?;
             keys.fetch_add(1, Ordering::AcqRel);
             return self.settle_in(own, rule, words, pool_ns);
@@ -119,7 +120,7 @@ impl NodePool {
             let first = &self.store.slot(*slot, None).words[0];
             first.compare_exchange(0, CLAIMED, Ordering::AcqRel, Ordering::Acquire).is_ok()
         });
-        match claimed.or_else(|| candidates().find(|slot| self.evict(*slot, pool_ns))) {
+        match claimed.or_else(|| candidates().find(|slot| self.evict(*slot, pool_ns, holder))) {
             Some(slot) => self.settle_in(slot, rule, words, pool_ns),
             None => {
                 keys.fetch_sub(1, Ordering::AcqRel);
@@ -149,20 +150,16 @@ impl NodePool {
                 window::begin(window::index_of(shared_a), count, slot.b().load(Ordering::Acquire))
             }
             Method::Concurrent => (concurrent::begin(slot.a().load(Ordering::Acquire)), 0),
-            Method::Rolling => {
-                let Some(number) = blocks::allocate(&self.store) else {
+            Method::Rolling | Method::Wide => {
+                let Some(number) = self.begin_block(rule, shared) else {
                     self.store.entry(rule.ordinal, entry::KEYS).fetch_sub(1, Ordering::AcqRel);
                     slot.words[0].store(0, Ordering::Release);
                     return None;
                 };
-                let block = Block(self.store.block(number));
-                rolling::begin(block);
-                if let Some(shared) = recovery::block_of(&self.store, shared) {
-                    rolling::copy(shared, block);
-                }
                 (u64::from(number) + 1, 0)
             }
         };
+        self.store.reserved(number).store(0, Ordering::Release);
         slot.b().store(b, Ordering::Release);
         slot.a().store(a, Ordering::Release);
         slot.words[1].store(words.second, Ordering::Release);
@@ -170,8 +167,28 @@ impl NodePool {
         Some(number)
     }
 
+    /// A block for a new key that begins with what the shared one holds.
+    fn begin_block(&self, rule: &Rule, shared: Slot<'_>) -> Option<u32> {
+        let blocks = Blocks::of(rule.method)?;
+        let number = blocks.allocate(&self.store)?;
+        blocks.begin(&self.store, number);
+        match blocks {
+            Blocks::Rolling => {
+                if let Some(shared) = recovery::block_of(&self.store, shared) {
+                    rolling::copy(shared, Block(self.store.block(number)));
+                }
+            }
+            Blocks::Wide => {
+                if let Some((_, shared)) = recovery::wide_of(&self.store, shared) {
+                    wide::copy(shared, wide::Wide(self.store.wide(number)));
+                }
+            }
+        }
+        Some(number)
+    }
+
     /// Takes an idle slot from its key; it is then claimed. False if it is not idle (or not a key's).
-    fn evict(&self, number: u32, pool_ns: u64) -> bool {
+    fn evict(&self, number: u32, pool_ns: u64, holder: u64) -> bool {
         let slot = self.store.slot(number, None);
         let first = slot.words[0].load(Ordering::Acquire);
         let ordinal = ordinal_of(slot.words[1].load(Ordering::Acquire));
@@ -180,14 +197,14 @@ impl NodePool {
         }
         let Some(method) = recovery::method_at(&self.store, ordinal) else { return false };
         let latest = self.store.entry(ordinal, entry::LATEST).load(Ordering::Acquire);
-        if !freeze_idle(&self.store, slot, method, pool_ns, latest) {
+        if !freeze_idle(&self.store, slot, method, pool_ns, latest, holder) {
             return false;
         }
         let block = slot.a().load(Ordering::Acquire);
         slot.words[0].store(CLAIMED, Ordering::Release);
         slot.words[1].store(0, Ordering::Release);
-        if method == Method::Rolling {
-            blocks::free(&self.store, (block - 1) as u32);
+        if let Some(blocks) = Blocks::of(method) {
+            blocks.free(&self.store, (block - 1) as u32);
         }
         Store::subtract(self.store.entry(ordinal, entry::KEYS), 1);
         true
@@ -197,23 +214,24 @@ impl NodePool {
     /// the number of keys freed. For a control thread: about 10 ns a slot.
     pub fn sweep(&self, now: crate::Now, slots: u32) -> u32 {
         let pool_ns = self.clock.pool_ns(now);
+        let holder = recovery::control_holder(self.run);
         let first = self.store.layout.set(0);
         let all = self.store.layout.slots() as u32 - first;
         let from = self.sweep_at.fetch_add(slots, Ordering::Relaxed);
         let mut freed = 0;
         for step in 0..slots.min(all) {
             let number = first + from.wrapping_add(step) % all;
-            if self.evict(number, pool_ns) {
+            if self.evict(number, pool_ns, holder) {
                 self.store.slot(number, None).words[0].store(0, Ordering::Release);
                 freed += 1;
             }
         }
-        self.free_limits(pool_ns);
+        self.free_limits(pool_ns, holder);
         freed
     }
 
     /// Frees directory entries of limits that no configuration holds and that have nothing left to remember.
-    fn free_limits(&self, pool_ns: u64) {
+    fn free_limits(&self, pool_ns: u64, holder: u64) {
         for ordinal in 0..self.store.layout.limits as u32 {
             let field = |field| self.store.entry(ordinal, field);
             let unused = self.id_at(ordinal).0 != 0
@@ -226,14 +244,15 @@ impl NodePool {
             for number in reserved {
                 let slot = self.store.slot(number, None);
                 let held = slot.words[0].load(Ordering::Acquire) != 0;
-                if held && freeze_idle(&self.store, slot, method, pool_ns, latest) {
+                if held && freeze_idle(&self.store, slot, method, pool_ns, latest, holder) {
                     let block = slot.a().load(Ordering::Acquire);
                     slot.words[0].store(0, Ordering::Release);
-                    if method == Method::Rolling {
-                        blocks::free(&self.store, (block - 1) as u32);
+                    if let Some(blocks) = Blocks::of(method) {
+                        blocks.free(&self.store, (block - 1) as u32);
                     }
                     slot.a().store(0, Ordering::Release);
                     slot.b().store(0, Ordering::Release);
+                    self.store.reserved(number).store(0, Ordering::Release);
                 }
             }
             let empty = |number: u32| self.store.slot(number, None).words[0].load(Ordering::Acquire) == 0;
@@ -249,7 +268,14 @@ impl NodePool {
 }
 
 /// Takes the state of an idle slot out of reach of decisions; false if it is not idle.
-fn freeze_idle(store: &Store, slot: Slot<'_>, method: Method, pool_ns: u64, latest: u64) -> bool {
+fn freeze_idle(
+    store: &Store,
+    slot: Slot<'_>,
+    method: Method,
+    pool_ns: u64,
+    latest: u64,
+    holder: u64,
+) -> bool {
     let swap = |word: &std::sync::atomic::AtomicU64, before, frozen| {
         word.compare_exchange(before, frozen, Ordering::AcqRel, Ordering::Acquire).is_ok()
     };
@@ -259,13 +285,16 @@ fn freeze_idle(store: &Store, slot: Slot<'_>, method: Method, pool_ns: u64, late
         Method::Gcra => b == 0 && a < pool_ns << TICK_SHIFT && swap(slot.a(), a, gcra::FROZEN),
         Method::Fixed | Method::Calendar => {
             let idle = window::index_of(a) < latest || window::count_of(a, b) == 0;
-            idle && b != window::FROZEN && swap(slot.b(), b, window::FROZEN)
+            idle && !window::is_frozen(b) && swap(slot.b(), b, window::frozen(b))
         }
         Method::Concurrent => {
             a != concurrent::FROZEN && concurrent::count_of(a) == 0 && swap(slot.a(), a, concurrent::FROZEN)
         }
         Method::Rolling => {
             recovery::block_of(store, slot).is_some_and(|block| rolling::freeze_idle(block, latest))
+        }
+        Method::Wide => {
+            recovery::wide_of(store, slot).is_some_and(|(_, block)| wide::freeze_idle(block, holder, latest))
         }
     }
 }

@@ -50,6 +50,8 @@ pub(crate) enum Taking {
 /// Counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Taken {
+    /// The window or sub-bucket it was counted in; 0 where there is none.
+    pub(crate) index: u64,
     /// Units leased on top.
     pub(crate) leased: u32,
     /// Units left at the node.

@@ -55,10 +55,15 @@ pub enum RefusalKind {
     RateLimited,
     /// A calendar window is used up.
     QuotaExhausted,
+    /// The money of a window is used up or reserved.
+    BudgetExhausted,
+    /// The call alone asks for more tokens or money than the whole limit holds: it can never pass. To be answered with
+    /// 400.
+    ExceedsLimit,
     /// Too many calls at the same time.
     TooManyConcurrent,
-    /// No decision could be made within bounds: more than [`APPLIED_MAX`] limits, all permit records in use, the
-    /// worker is fenced, or a counter is held by one that was stopped. To be answered with 503.
+    /// No decision could be made within bounds: more than [`APPLIED_MAX`] limits, all permit records in use, no room
+    /// for the call's reservations, the worker is fenced, or a counter is held by one that was stopped. To be answered with 503.
     Unavailable,
 }
 
@@ -68,6 +73,8 @@ impl RefusalKind {
         match self {
             RefusalKind::RateLimited => "rate_limited",
             RefusalKind::QuotaExhausted => "quota_exhausted",
+            RefusalKind::BudgetExhausted => "budget_exhausted",
+            RefusalKind::ExceedsLimit => "exceeds_limit",
             RefusalKind::TooManyConcurrent => "too_many_concurrent",
             RefusalKind::Unavailable => "limits_unavailable",
         }
@@ -82,11 +89,11 @@ pub struct Refusal {
     /// Why.
     pub kind: RefusalKind,
     /// Nanoseconds until the same call can be admitted if nobody else asks. For concurrent, where nobody knows,
-    /// one second.
+    /// one second; 0 for a call that can never be.
     pub retry_after_ns: u64,
     /// Units left (fewer than the call needs).
     pub remaining: u64,
-    /// Units used, leases of other workers included.
+    /// Units used, leases of other workers and reservations of calls under way included.
     pub used: u64,
     /// Units of the whole: the amount; the bucket's depth for gcra.
     pub limit: u64,

@@ -19,6 +19,7 @@ fn config(run: u64, boot: u128) -> NodeConfig {
         limits_max: 16,
         keys_max: 400,
         rolling_keys_max: 80,
+        wide_keys_max: 80,
         workers_max: 4,
         ..NodeConfig::new(run, boot)
     }

@@ -22,6 +22,7 @@ fn config() -> NodeConfig {
         limits_max: 8,
         keys_max: 64,
         rolling_keys_max: 80,
+        wide_keys_max: 80,
         workers_max: THREADS,
         ..NodeConfig::new(1, 1)
     }

@@ -118,6 +118,7 @@ impl World {
             limits_max: 4,
             keys_max: 64,
             rolling_keys_max: 80,
+            wide_keys_max: 80,
             workers_max: 18,
             ..NodeConfig::new(1, 1)
         };

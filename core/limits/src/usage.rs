@@ -5,7 +5,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::{
-    clock::{Now, TICK_SHIFT},
+    clock::{Now, SECOND_NS, TICK_SHIFT},
     concurrent, gcra,
     key::Key,
     limit::{Limit, Method},
@@ -115,6 +115,10 @@ impl NodePool {
         let at_pool_ns = pool_ns.saturating_sub(now.wall_ns - at_wall_ns);
         let (current, ..) = self.window_of(limit, pool_ns, now.wall_ns);
         let (index, ..) = self.window_of(limit, at_pool_ns, at_wall_ns);
+        if rule.method == Method::Calendar && at_wall_ns / SECOND_NS < index {
+            // Before the first window that the limit knows, which stands for all that came before.
+            return false;
+        }
         let holder = control_holder(self.run);
         let keys = key.words(rule.ordinal);
         for _ in 0..LOOKUPS_MAX {

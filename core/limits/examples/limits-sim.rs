@@ -5,7 +5,7 @@
 #[path = "../tests/world/mod.rs"]
 mod world;
 
-use world::Totals;
+use world::{Totals, spend::SpendTotals};
 
 fn argument(name: &str, default: u64) -> u64 {
     let mut arguments = std::env::args().skip_while(|argument| argument != name);
@@ -33,4 +33,9 @@ fn main() {
         sum.least_share = sum.least_share.min(totals.least_share);
     }
     println!("{sum:#?}");
+    let mut spent = SpendTotals::default();
+    for seed in from..from + seeds {
+        spent.add(&world::spend::run(seed));
+    }
+    println!("{spent:#?}");
 }

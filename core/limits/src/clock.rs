@@ -46,6 +46,11 @@ impl PoolClock {
         let index = aligned / per_ns;
         (index, ((index + 1) * per_ns).saturating_sub(self.align_ns))
     }
+
+    /// Index of the window that held the moment `ago_ns` before `pool_ns`, also if the region was not there then.
+    pub(crate) fn window_before(&self, pool_ns: u64, ago_ns: u64, per_ns: u64) -> u64 {
+        (pool_ns + self.align_ns).saturating_sub(ago_ns) / per_ns
+    }
 }
 
 #[cfg(test)]

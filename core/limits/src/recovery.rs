@@ -65,6 +65,12 @@ pub(crate) fn wide_of<'a>(store: &'a Store, slot: Slot<'_>) -> Option<(u32, Wide
     ((number as usize) < store.layout.wide).then(|| (number as u32, Wide(store.wide(number as u32))))
 }
 
+/// Whether a slot (still) refers to a block of that number.
+#[inline]
+pub(crate) fn is_of(slot: Slot<'_>, number: u32) -> bool {
+    slot.a().load(Ordering::Acquire) == u64::from(number) + 1
+}
+
 impl NodePool {
     /// Takes back what a dead worker held: its leases and reservations count as spent, its concurrency permits are free. The worker
     /// is fenced: should it still run, it is refused everything. For a control thread.

@@ -18,7 +18,7 @@ use crate::{
         BYTES_HELD_MAX, BytesHeld, BytesMoved, CONCURRENT_HELD_MAX, Permit, Permits, RESERVATIONS_HELD_MAX,
     },
     pool::NodePool,
-    recovery::{WorkerSeat, block_of, wide_of},
+    recovery::{WorkerSeat, block_of, is_of, wide_of},
     rolling,
     spec::{Direction, Kind},
     store::Slot,
@@ -359,8 +359,7 @@ impl Shard {
             Method::Wide => match wide_of(&self.pool.store, slot) {
                 Some((number, block)) => {
                     let sub_end_ns = entry.window_end_ns.saturating_sub(pool_ns);
-                    let is_ours =
-                        || slot.is_ours() && slot.a().load(Ordering::Acquire) == u64::from(number) + 1;
+                    let is_ours = || slot.is_ours() && is_of(slot, number);
                     wide::take(block, is_ours, rule, self.holder(), entry.index, sub_end_ns, ask)
                 }
                 None => Taking::Gone,

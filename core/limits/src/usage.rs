@@ -10,7 +10,7 @@ use crate::{
     key::Key,
     limit::{Limit, Method},
     pool::NodePool,
-    recovery::{block_of, control_holder, wide_of},
+    recovery::{block_of, control_holder, is_of, wide_of},
     rolling,
     shard::LOOKUPS_MAX,
     store::Slot,
@@ -112,9 +112,11 @@ impl NodePool {
         }
         let pool_ns = self.clock.pool_ns(now);
         let at_wall_ns = at_wall_ns.min(now.wall_ns);
-        let at_pool_ns = pool_ns.saturating_sub(now.wall_ns - at_wall_ns);
         let (current, ..) = self.window_of(limit, pool_ns, now.wall_ns);
-        let (index, ..) = self.window_of(limit, at_pool_ns, at_wall_ns);
+        let index = match rule.method {
+            Method::Calendar => self.window_of(limit, pool_ns, at_wall_ns).0,
+            _ => self.clock.window_before(pool_ns, now.wall_ns - at_wall_ns, rule.per_ns),
+        };
         if rule.method == Method::Calendar && at_wall_ns / SECOND_NS < index {
             // Before the first window that the limit knows, which stands for all that came before.
             return false;
@@ -164,9 +166,12 @@ impl NodePool {
         current: u64,
         booking: Booking,
     ) -> bool {
-        let Some((_, block)) = wide_of(&self.store, slot) else { return false };
+        let Some((number, block)) = wide_of(&self.store, slot) else { return false };
         match booking {
-            Booking::Add(amount) => wide::add(block, &limit.rule, holder, index, current, amount),
+            Booking::Add(amount) => {
+                let is_ours = || slot.is_ours() && is_of(slot, number);
+                wide::add(block, is_ours, &limit.rule, holder, index, current, amount)
+            }
             Booking::Subtract(amount) => {
                 let in_window = current < index + rolling::SUB_BUCKETS;
                 if in_window {

@@ -74,13 +74,7 @@ impl Wide<'_> {
     /// Waits until the block is held by `holder`. False: somebody else does not let go.
     fn hold(&self, holder: u64) -> bool {
         for _ in 0..SPINS_MAX {
-            let marks = self.marks().load(Ordering::Acquire);
-            if marks & HOLDER_MASK == 0
-                && self
-                    .marks()
-                    .compare_exchange(marks, marks | holder, Ordering::AcqRel, Ordering::Acquire)
-                    .is_ok()
-            {
+            if self.try_hold(holder) {
                 return true;
             }
             std::hint::spin_loop();
@@ -88,8 +82,17 @@ impl Wide<'_> {
         false
     }
 
-    fn let_go(&self) {
-        self.marks().fetch_and(!HOLDER_MASK, Ordering::AcqRel);
+    fn try_hold(&self, holder: u64) -> bool {
+        let marks = self.marks().load(Ordering::Acquire);
+        marks & HOLDER_MASK == 0
+            && self
+                .marks()
+                .compare_exchange(marks, marks | holder, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
+    }
+
+    fn let_go(&self, holder: u64) {
+        free_holder(*self, |by| by == holder);
     }
 
     /// Moves the window to `index`, held: sub-buckets that fall out are emptied and taken from the sum.
@@ -105,11 +108,27 @@ impl Wide<'_> {
         }
     }
 
-    /// Moves the window to `index` for decisions under `rule`.
-    fn advance(&self, rule: &Rule, holder: u64, index: u64) -> bool {
+    /// Holds the block if it is (still) the key's: it stays so while it is held. Else what a decision is to answer.
+    fn hold_ours(&self, holder: u64, is_ours: impl Fn() -> bool) -> Result<(), Taking> {
         if !self.hold(holder) {
-            return false;
+            return Err(Taking::Busy);
         }
+        if is_nobodys(*self) || !is_ours() {
+            self.let_go(holder);
+            return Err(Taking::Gone);
+        }
+        Ok(())
+    }
+
+    /// Moves the window to `index` for decisions under `rule`.
+    fn advance(
+        &self,
+        is_ours: impl Fn() -> bool,
+        rule: &Rule,
+        holder: u64,
+        index: u64,
+    ) -> Result<(), Taking> {
+        self.hold_ours(holder, is_ours)?;
         self.turn(index);
         let sum = self.sum().load(Ordering::Acquire);
         if sum == 0 {
@@ -121,8 +140,8 @@ impl Wide<'_> {
                 self.marks().fetch_and(!told(place), Ordering::AcqRel);
             }
         }
-        self.let_go();
-        true
+        self.let_go(holder);
+        Ok(())
     }
 
     /// Units that are in the window that ends with sub-bucket `index`, of which the block may not know yet.
@@ -175,9 +194,9 @@ pub(crate) fn take(
         }
         let current = block.index().load(Ordering::Acquire);
         if index > current {
-            match block.advance(rule, holder, index) {
-                true => continue,
-                false => return Taking::Busy,
+            match block.advance(&is_ours, rule, holder, index) {
+                Ok(()) => continue,
+                Err(answer) => return answer,
             }
         }
         let closed = current < rule.floor;
@@ -224,12 +243,20 @@ pub(crate) fn give_back(block: Wide<'_>, index: u64, amount: u64) {
 }
 
 /// Counts units of a sub-bucket of the past, beyond the limit too; `now` is the current one. False if it has left the
-/// window, or if the block is held by somebody who does not go on.
-pub(crate) fn add(block: Wide<'_>, rule: &Rule, holder: u64, index: u64, now: u64, amount: u64) -> bool {
-    if now > block.index().load(Ordering::Acquire) && !block.advance(rule, holder, now) {
+/// window, if the block is another key's by now, or if somebody holds it who does not go on.
+pub(crate) fn add(
+    block: Wide<'_>,
+    is_ours: impl Fn() -> bool,
+    rule: &Rule,
+    holder: u64,
+    index: u64,
+    now: u64,
+    amount: u64,
+) -> bool {
+    if now > block.index().load(Ordering::Acquire) && block.advance(&is_ours, rule, holder, now).is_err() {
         return false;
     }
-    if !block.hold(holder) {
+    if block.hold_ours(holder, is_ours).is_err() {
         return false;
     }
     let in_window = block.index().load(Ordering::Acquire) < index + SUB_BUCKETS;
@@ -239,7 +266,7 @@ pub(crate) fn add(block: Wide<'_>, rule: &Rule, holder: u64, index: u64, now: u6
         block.sum().fetch_add(units, Ordering::AcqRel);
         block.sub_bucket(index).fetch_add(units, Ordering::AcqRel);
     }
-    block.let_go();
+    block.let_go(holder);
     in_window
 }
 
@@ -274,8 +301,11 @@ pub(crate) fn read(block: Wide<'_>, index: u64) -> (u64, u64, u64) {
 
 /// Makes a block empty for a new key.
 pub(crate) fn begin(block: Wide<'_>) {
-    for word in &block.0[2..] {
-        word.store(0, Ordering::Relaxed);
+    block.reserved().store(0, Ordering::Relaxed);
+    // Who still looks at it for the key before holds it for that long.
+    block.marks().fetch_and(HOLDER_MASK, Ordering::Relaxed);
+    for sub_bucket in &block.0[4..] {
+        sub_bucket.store(0, Ordering::Relaxed);
     }
     block.index().store(FIRST_INDEX, Ordering::Relaxed);
     block.sum().store(0, Ordering::Release);
@@ -302,15 +332,20 @@ pub(crate) fn freeze_idle(block: Wide<'_>, holder: u64, latest: u64) -> bool {
     if sum & NOBODYS != 0 {
         return false;
     }
+    if sum > 0 && block.index().load(Ordering::Acquire) + SUB_BUCKETS > latest {
+        return false;
+    }
+    // Nobody may be moving the window of a block that is given away.
+    if !block.try_hold(holder) {
+        return false;
+    }
     if sum > 0 {
         // Units on their way into a sub-bucket stay in the sum, so only an emptied block is idle.
-        if block.index().load(Ordering::Acquire) + SUB_BUCKETS > latest || !block.hold(holder) {
-            return false;
-        }
         block.turn(latest);
-        block.let_go();
     }
-    block.sum().compare_exchange(0, NOBODYS, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    let frozen = block.sum().compare_exchange(0, NOBODYS, Ordering::AcqRel, Ordering::Acquire).is_ok();
+    block.let_go(holder);
+    frozen
 }
 
 /// Makes a block nobody's, whatever it holds: for a list made anew.
@@ -321,7 +356,7 @@ pub(crate) fn free(block: Wide<'_>) {
 /// After a crash with nobody else alive: frees the holder, makes the sum what the sub-buckets say; nothing is reserved
 /// any more, it is spent.
 pub(crate) fn repair(block: Wide<'_>) {
-    block.let_go();
+    free_holder(block, |_| true);
     let index = block.index().load(Ordering::Acquire);
     let units = (0..SUB_BUCKETS)
         .map(|behind| block.units_in(index.wrapping_sub(behind)))

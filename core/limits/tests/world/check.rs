@@ -36,13 +36,13 @@ fn promise(limit: &SimLimit) -> Promise {
 }
 
 /// Place of a moment on the line that windows of a duration are aligned to: the wall clock as it first was.
-fn aligned(time: u64) -> u64 {
+pub(super) fn aligned(time: u64) -> u64 {
     WALL_START + time - 1000 * SECOND
 }
 
 /// Window of a wall time. Zurich is at UTC+1 or +2, full hours: a day is told by its local date in jiff's place by
 /// the two offsets' dates of change (25 October 2026 and 28 March 2027, 01:00 UTC).
-fn calendar_index(wall: u64, hour: bool) -> u64 {
+pub(super) fn calendar_index(wall: u64, hour: bool) -> u64 {
     let wall = wall / SECOND;
     if hour {
         return wall / 3600;

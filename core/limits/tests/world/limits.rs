@@ -41,7 +41,7 @@ impl SimLimit {
     }
 }
 
-fn calendar(unit: CalendarUnit) -> Window {
+pub(super) fn calendar(unit: CalendarUnit) -> Window {
     let zone = time_zone("Europe/Zurich").unwrap();
     let from = (WALL_START / SECOND) as i64 - 10_000_000;
     Window::Calendar(CalendarWindows::compute(unit, &zone, "Europe/Zurich", from).unwrap())

@@ -6,6 +6,7 @@
 mod check;
 mod limits;
 mod random;
+pub(crate) mod spend;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -5,7 +5,7 @@ use std::{hint::black_box, sync::Arc, time::Duration, time::Instant};
 
 use penstock_limits::{
     Algorithm, Applied, BytesMoved, CalendarUnit, CalendarWindows, Key, Kind, Limit, LimitSpec, NodeConfig,
-    NodePool, Now, Permits, Region, Shard, Window, time_zone,
+    NodePool, Now, Permits, Region, Shard, Used, Window, time_zone,
 };
 
 const WALL_NS: u64 = 1_795_000_000_000_000_000;
@@ -21,9 +21,18 @@ fn requests(amount: u64, algorithm: Option<Algorithm>, per: Duration) -> LimitSp
     LimitSpec { algorithm, ..LimitSpec::new(1, "bench", Kind::Requests, amount, Window::Duration(per)) }
 }
 
-fn pool(keys: u32, rolling: u32) -> Arc<NodePool> {
-    let config =
-        NodeConfig { keys_max: keys, rolling_keys_max: rolling, workers_max: 8, ..NodeConfig::new(1, 1) };
+fn config(keys: u32, rolling: u32, wide: u32) -> NodeConfig {
+    NodeConfig {
+        keys_max: keys,
+        rolling_keys_max: rolling,
+        wide_keys_max: wide,
+        workers_max: 8,
+        ..NodeConfig::new(1, 1)
+    }
+}
+
+fn pool(keys: u32, rolling: u32, wide: u32) -> Arc<NodePool> {
+    let config = config(keys, rolling, wide);
     Arc::new(NodePool::open(Region::memory(config.region_words()), &config, at(0), &[]).expect("opens"))
 }
 
@@ -63,27 +72,62 @@ fn nanoseconds(shard: &mut Shard, limits: &[Arc<Limit>], keys: u64, step_ns: u64
 }
 
 fn decision(name: &str, spec: LimitSpec, keys: u64, step_ns: u64) {
-    let pool = pool(10_000, 100);
+    let pool = pool(10_000, 100, 0);
     let limit = pool.register(&spec).expect("registers");
     let mut shard = Shard::new(pool).expect("a seat");
     println!("{name:<44} {:>8.1} ns", nanoseconds(&mut shard, &[limit], keys, step_ns));
 }
 
-fn bytes_per_key(name: &str, spec: LimitSpec, rolling: u32) {
-    let config =
-        NodeConfig { keys_max: KEYS, rolling_keys_max: rolling, workers_max: 8, ..NodeConfig::new(1, 1) };
-    let pool = pool(KEYS, rolling);
+/// Best of some rounds of attempts, one each `step_ns`: reserved at these limits, settled with less, for each limit.
+fn reserved(name: &str, specs: &[LimitSpec], keys: u64, step_ns: u64) {
+    let pool = pool(10_000, 0, 2_100);
+    let limits: Vec<_> = specs.iter().map(|spec| pool.register(spec).expect("registers")).collect();
+    let mut shard = Shard::new(pool).expect("a seat");
+    let mut permits = Permits::new();
+    let used = Used { input_tokens: 700, output_tokens: 200, usd_nano: 900 };
+    let mut time_ns = 0;
+    let mut best = f64::INFINITY;
+    for _ in 0..ROUNDS {
+        let mut admitted = 0u64;
+        let start = Instant::now();
+        for call in 0..CALLS {
+            time_ns += step_ns;
+            let key = Key(1 + u128::from(call % keys));
+            let mut applied = [Applied { limit: &limits[0], key, amount: 1000 }; 8];
+            for (applied, limit) in applied.iter_mut().zip(&limits) {
+                applied.limit = limit;
+            }
+            let verdict = shard.reserve(at(time_ns), 0, &applied[..limits.len()], &mut permits);
+            admitted += u64::from(black_box(verdict).is_admitted());
+            let _ = black_box(shard.settle_attempt(at(time_ns), 0, &mut permits, used));
+        }
+        best = best.min(start.elapsed().as_nanos() as f64 / CALLS as f64);
+        assert_eq!(admitted, CALLS, "the figure is for attempts that pass");
+    }
+    println!("{name:<44} {:>8.1} ns a limit", best / limits.len() as f64);
+}
+
+fn bytes_per_key(name: &str, spec: LimitSpec, rolling: u32, wide: u32) {
+    let config = config(KEYS, rolling, wide);
+    let pool = pool(KEYS, rolling, wide);
     let limit = pool.register(&spec).expect("registers");
     let mut shard = Shard::new(pool.clone()).expect("a seat");
     let mut permits = Permits::new();
+    let reserves = spec.kind.reserves();
     let live = KEYS - 2;
     let start = Instant::now();
     for key in 0..live {
-        let _ =
-            shard.admit(at(u64::from(key)), &[Applied::one(&limit, Key(u128::from(key) + 1))], &mut permits);
+        let applied = [Applied::one(&limit, Key(u128::from(key) + 1))];
+        let now = at(u64::from(key));
+        if reserves {
+            let _ = shard.reserve(now, 0, &applied, &mut permits);
+            let _ = shard.settle_attempt(now, 0, &mut permits, Used { usd_nano: 1, ..Used::default() });
+        } else {
+            let _ = shard.admit(now, &applied, &mut permits);
+        }
     }
     let first_ns = start.elapsed().as_nanos() as f64 / f64::from(live);
-    let fixed = NodeConfig { keys_max: 1, rolling_keys_max: 2, ..config.clone() };
+    let fixed = NodeConfig { keys_max: 1, rolling_keys_max: 2, wide_keys_max: 2.min(wide), ..config.clone() };
     let bytes = (config.region_words() - fixed.region_words()) * 8;
     println!(
         "{name:<44} {:>8.1} bytes a key ({} live keys, {} in the overflow bucket, {first_ns:.0} ns a new key)",
@@ -120,7 +164,25 @@ fn main() {
         10_000,
     );
 
-    let pool = pool(10_000, 100);
+    let money = |owner, algorithm, window| LimitSpec {
+        algorithm,
+        ..LimitSpec::new(owner, "usd", Kind::Usd, 10_000_000_000_000_000, window)
+    };
+    let minute = || Window::Duration(second * 60);
+    let monthly = money(1, None, daily.window.clone());
+    reserved("calendar, reserve and settle", &[monthly.clone()], 1, 10_000);
+    reserved("calendar, reserve and settle, 1000 keys", &[monthly.clone()], 1000, 10_000);
+    reserved("rolling, reserve and settle", &[money(1, None, minute())], 1, 10_000);
+    reserved("rolling, reserve and settle, 1000 keys", &[money(1, None, minute())], 1000, 10_000);
+    let four = [
+        monthly,
+        money(2, None, minute()),
+        money(3, Some(Algorithm::Fixed), minute()),
+        LimitSpec { alert_at: vec![80, 100], ..money(4, None, minute()) },
+    ];
+    reserved("four of them, reserve and settle", &four, 1, 10_000);
+
+    let pool = pool(10_000, 100, 0);
     let ten: Vec<_> = (0..10)
         .map(|owner| {
             let spec = LimitSpec { owner, ..requests(1_000_000, None, second) };
@@ -131,6 +193,7 @@ fn main() {
     println!("{:<44} {:>8.1} ns", "ten gcra limits, leased", nanoseconds(&mut shard, &ten, 1, 10_000));
     drop(shard);
 
-    bytes_per_key("gcra (fixed, calendar: the same slots)", requests(10, None, second * 3600), 100);
-    bytes_per_key("rolling", requests(10, Some(Algorithm::Rolling), second * 3600), KEYS);
+    bytes_per_key("gcra (fixed, calendar: the same slots)", requests(10, None, second * 3600), 100, 0);
+    bytes_per_key("rolling", requests(10, Some(Algorithm::Rolling), second * 3600), KEYS, 0);
+    bytes_per_key("rolling, tokens and money", money(1, None, Window::Duration(second * 3600)), 0, KEYS);
 }

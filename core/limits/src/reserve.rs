@@ -14,6 +14,7 @@ use crate::{
     shard::{Applied, LOOKUPS_MAX, Shard},
     store::Slot,
     taking::{Ask, Taken, Taking},
+    usage::Usage,
     verdict::Verdict,
     wide, window,
 };
@@ -62,6 +63,11 @@ impl Shard {
             settled.over_reservation |= self.settle_one(now, &reservation, used);
         }
         settled
+    }
+
+    /// [`crate::NodePool::usage`], for a worker that has only its shard.
+    pub fn usage(&self, now: Now, limit: &Limit, key: Key) -> Usage {
+        self.pool.usage(now, limit, key)
     }
 
     /// Settles one reservation; true if more was used than it.

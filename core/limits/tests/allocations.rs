@@ -35,6 +35,54 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 #[test]
+fn reserving_settling_and_reading_allocate_nothing_once_a_worker_knows_the_limits() {
+    let config = NodeConfig { keys_max: 1000, wide_keys_max: 100, ..NodeConfig::new(1, 1) };
+    let at = |ns: u64| Now { mono_ns: ns, wall_ns: 1_797_582_400_000_000_000 + ns };
+    let pool = Arc::new(NodePool::open(Region::memory(config.region_words()), &config, at(0), &[]).unwrap());
+    let zone = time_zone("UTC").unwrap();
+    let hours = CalendarWindows::compute(CalendarUnit::Hour, &zone, "UTC", 1_797_582_400).unwrap();
+    let per = Window::Duration(Duration::from_secs(1));
+    let spec = |owner, kind, window| LimitSpec {
+        alert_at: vec![50, 100],
+        ..LimitSpec::new(owner, "limit", kind, 100_000, window)
+    };
+    let limits = [
+        spec(1, Kind::Usd, per.clone()),
+        spec(2, Kind::Tokens(TokenKind::Both), Window::Calendar(hours)),
+        LimitSpec { algorithm: Some(Algorithm::Fixed), ..spec(3, Kind::Tokens(TokenKind::Input), per) },
+    ]
+    .map(|spec| pool.register(&spec).unwrap());
+    let mut shard = Shard::new(pool).unwrap();
+    let mut permits = Permits::new();
+    let (mut admitted, mut refused, mut over) = (0, 0, 0);
+    let mut attempt = |call: u64| {
+        let now = at(call * 300_000);
+        let key = Key(1 + u128::from(call % 50));
+        let applied = [0, 1, 2].map(|place: usize| Applied { limit: &limits[place], key, amount: 900 });
+        for number in 0..3 {
+            match shard.reserve(now, number, &applied, &mut permits) {
+                Verdict::Admitted(_) => admitted += 1,
+                Verdict::Refused(_) => refused += 1,
+            }
+        }
+        assert_eq!(shard.usage(now, &limits[0], key).limit, 100_000);
+        for number in 0..3 {
+            let used = Used { input_tokens: 10 * (call % 100), output_tokens: 20, usd_nano: 890 };
+            let settled = shard.settle_attempt(now, number, &mut permits, used);
+            over += u64::from(settled.over_reservation);
+        }
+        shard.tick(now);
+        shard.take_alerts(|_| ());
+    };
+    (0..50).for_each(&mut attempt);
+    let before = ALLOCATIONS.with(Cell::get);
+    (50..20_000).for_each(&mut attempt);
+    let after = ALLOCATIONS.with(Cell::get);
+    assert!(admitted > 1000 && refused > 1000 && over > 100, "{admitted} {refused} {over}");
+    assert_eq!(after - before, 0);
+}
+
+#[test]
 fn decisions_settling_and_header_values_allocate_nothing() {
     let config = NodeConfig { keys_max: 1000, rolling_keys_max: 100, ..NodeConfig::new(1, 1) };
     let at = |ns: u64| Now { mono_ns: ns, wall_ns: 1_797_582_400_000_000_000 + ns };

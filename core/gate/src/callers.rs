@@ -17,8 +17,8 @@ pub use delta::{Applied, Change, Delta, DeltaError, Revocation};
 pub(crate) use index::Space;
 
 use crate::fold_hash::FoldMap;
-use crate::limits::{BindError, BoundLimit, Register, bind};
-use crate::spec::{App, Credential, CredentialKind, HASH_KEYS_MAX, HashKey, Id, Status, Subscription};
+use crate::limits::{BindError, BoundLimits, Register, bind};
+use crate::spec::{App, Credential, CredentialKind, HASH_KEYS_MAX, HashKey, Id, Status, Subscription, Uid};
 use index::Index;
 use proven::ProvenKeys;
 use rows::Rows;
@@ -32,7 +32,7 @@ pub const REVOCATIONS_MAX: usize = 65_536;
 pub struct AppEntry {
     /// The app.
     pub app: App,
-    pub(crate) limits: Vec<BoundLimit>,
+    pub(crate) limits: BoundLimits,
 }
 
 /// A credential, ready for workers.
@@ -40,7 +40,7 @@ pub struct AppEntry {
 pub struct CredentialEntry {
     /// The credential.
     pub credential: Credential,
-    pub(crate) limits: Vec<BoundLimit>,
+    pub(crate) limits: BoundLimits,
 }
 
 impl AppEntry {
@@ -210,6 +210,16 @@ impl Callers {
         fresh.forget_proven();
         *self = fresh;
         Ok(())
+    }
+
+    /// Stable identity of an app.
+    pub(crate) fn app_uid(&self, app: Id) -> Option<Uid> {
+        self.apps.get(app).map(|row| row.entry.app.uid)
+    }
+
+    /// Stable identity of a credential.
+    pub(crate) fn credential_uid(&self, credential: Id) -> Option<Uid> {
+        self.credentials.get(credential).map(|row| row.credential.uid)
     }
 
     /// The keys under which secrets are hashed.

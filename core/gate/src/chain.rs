@@ -16,12 +16,13 @@ use crate::client::{self, Client};
 use crate::cors::Preflight;
 use crate::fold_hash;
 use crate::identity::{Desk, JwtCache, ReplayTable, Token, Who};
-use crate::limits::{BoundLimit, Counted, KeySecret};
+use crate::limits::{BoundLimit, BoundLimits, Counted, KeySecret};
 use crate::plan::{Answer, CallPlan, Forward, LimitAnswer, Outcome, Rooms, Stage, Verdict};
 use crate::request::Request;
-use crate::router::{Found, Matched, MethodSet, Once, Probe, decoded_equals};
+use crate::router::{FieldSource, Found, Matched, MethodSet, Once, Probe, decoded_equals};
 use crate::snapshot::{BalanceBy, ListenerRule, RouteRule, Snapshot};
 use crate::spec::{CredentialKind, Id, Subscription, Uid};
+use crate::spend::SpendLimit;
 use crate::trace::{self, IdSource, RequestId, Trace};
 use crate::value::{Fact, Facts};
 use arrayvec::ArrayVec;
@@ -40,7 +41,7 @@ pub struct Gate {
     tokens: JwtCache,
     replays: Arc<ReplayTable>,
     ids: IdSource,
-    secret: KeySecret,
+    pub(crate) secret: KeySecret,
 }
 
 /// A request that has a route.
@@ -413,7 +414,7 @@ fn bound_body(
 
 /// The limits of a call: of its route, its app, its credential and its plan, which each subscription has for itself.
 struct Chosen<'l> {
-    lists: [&'l [BoundLimit]; 4],
+    owners: [&'l BoundLimits; 4],
     subscription: Option<Uid>,
 }
 
@@ -423,28 +424,42 @@ impl<'l> Chosen<'l> {
     #[inline]
     fn of(caller: &Identified<'_, 'l, 'l>, snapshot: &'l Snapshot) -> Self {
         let rule = caller.subscription.and_then(|one| Some((one.uid, snapshot.plans.get(&one.plan?)?)));
-        let of_app = caller.app.map_or(&[][..], |entry| &entry.limits);
-        let of_credential = caller.credential.map_or(&[][..], |entry| &entry.limits);
-        let of_plan = rule.map_or(&[][..], |(_, rule)| &rule.limits);
+        const NONE: &BoundLimits = &BoundLimits { admit: Vec::new(), spend: Vec::new() };
         Self {
-            lists: [&caller.routed.route.limits, of_app, of_credential, of_plan],
+            owners: [
+                &caller.routed.route.limits,
+                caller.app.map_or(NONE, |entry| &entry.limits),
+                caller.credential.map_or(NONE, |entry| &entry.limits),
+                rule.map_or(NONE, |(_, rule)| &rule.limits),
+            ],
             subscription: rule.map(|(uid, _)| uid),
         }
     }
 
+    /// How many the chain decides about.
     fn len(&self) -> usize {
-        self.lists.iter().map(|list| list.len()).sum()
+        self.owners.iter().map(|limits| limits.admit.len()).sum()
     }
 
     fn iter(&self) -> impl Iterator<Item = &'l BoundLimit> + use<'l> {
-        self.lists.into_iter().flatten()
+        self.owners.into_iter().flat_map(|limits| &limits.admit)
+    }
+
+    /// The subscription that the limits of an owner are counted for.
+    fn within(&self, owner: usize) -> Option<Uid> {
+        self.subscription.filter(|_| owner == Self::OF_PLAN)
+    }
+
+    /// Whether there are limits of tokens or money.
+    fn spends(&self) -> bool {
+        self.owners.iter().any(|limits| !limits.spend.is_empty())
     }
 
     /// The limit at a place in [`Self::iter`].
     #[inline]
     fn get(&self, index: u8) -> Option<&'l BoundLimit> {
         let mut index = usize::from(index);
-        for list in &self.lists {
+        for list in self.owners.iter().map(|limits| &limits.admit) {
             match list.get(index) {
                 Some(limit) => return Some(limit),
                 None => index -= list.len(),
@@ -465,9 +480,10 @@ fn limit<'i, 'r, 's, 'c>(
 ) -> Result<Admitted<'i, 'r, 's, 'c>, Answer> {
     let route = caller.routed.route;
     let chosen = Chosen::of(caller, snapshot);
+    let spends = chosen.spends();
     match chosen.len() {
-        0 => return Ok(Admitted(caller)),
-        1..=APPLIED_MAX => {}
+        0 if !spends => return Ok(Admitted(caller)),
+        0..=APPLIED_MAX => {}
         _ => return Err(refuse(plan, Stage::Limit, Code::LimitsUnavailable, Some(caller.routed))),
     }
     let counted = Counted {
@@ -485,9 +501,9 @@ fn limit<'i, 'r, 's, 'c>(
         Framing::None | Framing::Chunked => 0,
     };
     let mut applied = ArrayVec::<Applied<'_>, APPLIED_MAX>::new();
-    for (at, list) in chosen.lists.iter().enumerate() {
-        let within = chosen.subscription.filter(|_| at == Chosen::OF_PLAN);
-        for limit in *list {
+    for (at, limits) in chosen.owners.iter().enumerate() {
+        let within = chosen.within(at);
+        for limit in &limits.admit {
             applied.push(Applied {
                 limit: &limit.handle,
                 key: limit.key(secret, within, &counted),
@@ -503,11 +519,28 @@ fn limit<'i, 'r, 's, 'c>(
             if let Some(standing) = admitted.tightest.filter(|_| route.ratelimit_headers) {
                 write_standing(&chosen, &standing, &mut plan.response_fields);
             }
+            if spends {
+                hold_spend_limits(&chosen, secret, &counted, plan);
+            }
             Ok(Admitted(caller))
         }
         penstock_limits::Verdict::Refused(refusal) => {
             Err(refuse_by_limit(&chosen, refusal, caller.routed, plan))
         }
+    }
+}
+
+/// Keeps the limits of tokens and money for when the model is known: the call outlives what they are borrowed from.
+#[inline(never)]
+fn hold_spend_limits<F: FieldSource>(
+    chosen: &Chosen<'_>,
+    secret: &KeySecret,
+    counted: &Counted<'_, F>,
+    plan: &mut CallPlan,
+) {
+    for (at, limits) in chosen.owners.iter().enumerate() {
+        let within = chosen.within(at);
+        plan.spend.extend(limits.spend.iter().map(|limit| SpendLimit::new(limit, secret, within, counted)));
     }
 }
 
@@ -518,33 +551,58 @@ fn refuse_by_limit(
     routed: &Routed<'_, '_>,
     plan: &mut CallPlan,
 ) -> Answer {
-    let code = match refusal.kind {
-        RefusalKind::RateLimited => Code::RateLimited,
-        RefusalKind::QuotaExhausted => Code::QuotaExhausted,
-        RefusalKind::TooManyConcurrent => Code::TooManyConcurrent,
-        RefusalKind::Unavailable => Code::LimitsUnavailable,
-    };
-    let mut text = [0; ITEM_BYTES_MAX];
-    let length = penstock_limits::write_retry_after(refusal.retry_after_ns, &mut text);
-    field_line(b"retry-after", &text[..length], &mut plan.response_fields);
+    write_retry_after(&refusal, &mut plan.response_fields);
     if refusal.kind != RefusalKind::Unavailable {
         write_standing(chosen, &refusal.standing(), &mut plan.response_fields);
     }
-    let mut answer = refuse(plan, Stage::Limit, code, Some(routed));
+    let mut answer = refuse(plan, Stage::Limit, code_of(refusal.kind), Some(routed));
     if let Some(limit) = chosen.get(refusal.index) {
         plan.stages.set(Stage::Limit, Outcome::Refused, limit.id);
-        answer.limit = Some(LimitAnswer { id: limit.id, refusal });
+        answer.limit = Some(LimitAnswer { id: limit.id, kind: limit.handle.kind(), refusal });
     }
     answer
 }
 
-fn write_standing(chosen: &Chosen<'_>, standing: &Standing, out: &mut Vec<u8>) {
-    let Some(limit) = chosen.get(standing.index) else { return };
+/// The code of an answer to a call that a limit refuses.
+pub(crate) fn code_of(kind: RefusalKind) -> Code {
+    match kind {
+        RefusalKind::RateLimited => Code::RateLimited,
+        RefusalKind::QuotaExhausted => Code::QuotaExhausted,
+        RefusalKind::BudgetExhausted => Code::BudgetExhausted,
+        RefusalKind::ExceedsLimit => Code::ExceedsLimit,
+        RefusalKind::TooManyConcurrent => Code::TooManyConcurrent,
+        RefusalKind::Unavailable => Code::LimitsUnavailable,
+    }
+}
+
+/// Says when the same call may pass, if it ever may.
+pub(crate) fn write_retry_after(refusal: &Refusal, out: &mut Vec<u8>) {
+    if refusal.kind == RefusalKind::ExceedsLimit {
+        return;
+    }
     let mut text = [0; ITEM_BYTES_MAX];
-    let length = penstock_limits::write_rate_limit(&limit.handle, standing, &mut text);
+    let length = penstock_limits::write_retry_after(refusal.retry_after_ns, &mut text);
+    field_line(b"retry-after", &text[..length], out);
+}
+
+fn write_standing(chosen: &Chosen<'_>, standing: &Standing, out: &mut Vec<u8>) {
+    if let Some(limit) = chosen.get(standing.index) {
+        write_limit_fields(&limit.handle, standing, chosen.iter().map(|limit| &*limit.handle), out);
+    }
+}
+
+/// Says how a caller stands with a limit, and what all limits are that were decided on.
+pub(crate) fn write_limit_fields<'l>(
+    limit: &penstock_limits::Limit,
+    standing: &Standing,
+    all: impl Iterator<Item = &'l penstock_limits::Limit>,
+    out: &mut Vec<u8>,
+) {
+    let mut text = [0; ITEM_BYTES_MAX];
+    let length = penstock_limits::write_rate_limit(limit, standing, &mut text);
     field_line(b"ratelimit", &text[..length], out);
     let mut text = [0; ITEM_BYTES_MAX * 4];
-    let length = penstock_limits::write_policy(chosen.iter().map(|limit| &*limit.handle), &mut text);
+    let length = penstock_limits::write_policy(all, &mut text);
     field_line(b"ratelimit-policy", &text[..length], out);
 }
 

@@ -21,6 +21,9 @@ mod request;
 mod router;
 mod snapshot;
 pub mod spec;
+mod spend;
+#[cfg(test)]
+mod spend_tests;
 mod trace;
 mod value;
 
@@ -36,5 +39,6 @@ pub use router::{
     SEGMENTS_MAX, Segment, TEMPLATE_BYTES_MAX, TemplateError,
 };
 pub use snapshot::{Backend, Drops, RouteFound, RouteRule, Snapshot, compile};
+pub use spend::{Attempt, SpendLimit};
 pub use trace::{IdSource, REQUEST_ID_BYTES_MAX, RequestId, Trace};
 pub use value::{Fact, VALUE_BYTES_MAX, ValueError};

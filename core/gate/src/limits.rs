@@ -1,10 +1,13 @@
 //! Limits as the chain applies them: a handle of the node pool and the rule that makes the key.
 //!
 //! What a limit counts, and when it refuses, is the business of `penstock-limits`. This module knows who is
-//! counted. Money and LLM tokens are not applied here: they are reserved where the model is known.
+//! counted. Limits of LLM tokens and money stand apart from the others: the chain only collects them, and they are
+//! reserved when the body has been read and the model is known (see `spend`).
 
 use crate::router::{FieldName, FieldSource, Once};
-use crate::spec::{Algorithm, CalendarWindow, Direction, Id, KeyPart, Limit, Measure, Mode, Period, Uid};
+use crate::spec::{
+    Algorithm, CalendarWindow, Direction, Id, KeyPart, Limit, Measure, Mode, Period, Reserve, TokenKind, Uid,
+};
 use penstock_limits as pool;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
@@ -51,6 +54,15 @@ pub struct BindError {
     pub reason: String,
 }
 
+/// The limits of one owner, bound.
+#[derive(Clone, Debug, Default)]
+pub struct BoundLimits {
+    /// Those that the chain decides about.
+    pub(crate) admit: Vec<BoundLimit>,
+    /// Those of tokens and money.
+    pub(crate) spend: Vec<BoundLimit>,
+}
+
 /// A limit with its handle.
 #[derive(Clone, Debug)]
 pub struct BoundLimit {
@@ -58,6 +70,8 @@ pub struct BoundLimit {
     pub id: Id,
     /// The handle.
     pub handle: Arc<pool::Limit>,
+    /// How tokens and money are reserved.
+    pub(crate) reserve: Reserve,
     rule: KeyRule,
     counts: Counts,
 }
@@ -109,15 +123,11 @@ pub(crate) struct Counted<'c, F> {
     pub(crate) fields: &'c F,
 }
 
-/// The limit as the node pool wants it; `None` for money and tokens. `owner` is the resource it stands on.
+/// The limit as the node pool wants it. `owner` is the resource it stands on.
 ///
 /// # Errors
 /// What the pool says about it.
-pub(crate) fn pool_spec(
-    owner: Uid,
-    limit: &Limit,
-    now_unix_s: i64,
-) -> Result<Option<pool::LimitSpec>, String> {
+pub(crate) fn pool_spec(owner: Uid, limit: &Limit, now_unix_s: i64) -> Result<pool::LimitSpec, String> {
     let (kind, amount) = match limit.measure {
         Measure::Requests(amount) => (pool::Kind::Requests, amount),
         Measure::Bytes(amount, direction) => {
@@ -129,7 +139,15 @@ pub(crate) fn pool_spec(
             (pool::Kind::Bytes(direction), amount)
         }
         Measure::Concurrent(amount) => (pool::Kind::Concurrent, amount),
-        Measure::Tokens(..) | Measure::UsdNano(_) => return Ok(None),
+        Measure::Tokens(amount, tokens) => {
+            let tokens = match tokens {
+                TokenKind::Input => pool::TokenKind::Input,
+                TokenKind::Output => pool::TokenKind::Output,
+                TokenKind::Both => pool::TokenKind::Both,
+            };
+            (pool::Kind::Tokens(tokens), amount)
+        }
+        Measure::UsdNano(amount) => (pool::Kind::Usd, amount),
     };
     let window = match &limit.per {
         None => pool::Window::None,
@@ -163,23 +181,25 @@ pub(crate) fn pool_spec(
         ..pool::LimitSpec::new(u128::from(owner.0), &limit.name, kind, amount, window)
     };
     spec.validate().map_err(|error| error.to_string())?;
-    Ok(Some(spec))
+    Ok(spec)
 }
 
-/// Binds the limits of one owner; those of money and tokens are left out.
+/// Binds the limits of one owner. For a model and a provider key too, whose `spend` then goes with each
+/// [`crate::Attempt`]: such owners are known only when the body has been read, so they can be counted by no field of the
+/// head, and limits other than tokens and money on them are the caller's to refuse.
 pub(crate) fn bind(
     owner: Uid,
     limits: &[Limit],
     now_unix_s: i64,
     register: Register<'_>,
-) -> Result<Vec<BoundLimit>, BindError> {
-    let mut bound = Vec::new();
+) -> Result<BoundLimits, BindError> {
+    let mut bound = BoundLimits::default();
     for limit in limits {
         let fail = |reason| BindError { name: limit.name.clone(), reason };
-        if let Some(spec) = pool_spec(owner, limit, now_unix_s).map_err(fail)? {
-            let handle = register(&spec).map_err(fail)?;
-            bound.push(BoundLimit::new(limit, handle));
-        }
+        let spec = pool_spec(owner, limit, now_unix_s).map_err(fail)?;
+        let handle = register(&spec).map_err(fail)?;
+        let list = if spec.kind.reserves() { &mut bound.spend } else { &mut bound.admit };
+        list.push(BoundLimit::new(limit, handle));
     }
     Ok(bound)
 }
@@ -210,7 +230,7 @@ impl BoundLimit {
                 Counts::One
             }
         };
-        Self { id: limit.id, handle, rule: KeyRule::new(by), counts }
+        Self { id: limit.id, handle, reserve: limit.reserve, rule: KeyRule::new(by), counts }
     }
 
     /// How much one call takes at admission: one, or the bytes of its body that are known beforehand.
@@ -240,7 +260,21 @@ impl BoundLimit {
             (None, KeyRule::Route) => uid_key(Some(counted.route)),
             (None, KeyRule::Service) => uid_key(Some(counted.service)),
             (None, KeyRule::Parts(parts)) if parts.is_empty() => pool::Key::OWNER,
-            _ => self.hashed_key(secret, within, counted),
+            _ => self.held_key(secret, within, counted).of_model(None),
+        }
+    }
+
+    /// The key of a call but for its model, which is not known yet.
+    pub(crate) fn held_key<F: FieldSource>(
+        &self,
+        secret: &KeySecret,
+        within: Option<Uid>,
+        counted: &Counted<'_, F>,
+    ) -> HeldKey {
+        match (within, &self.rule) {
+            (None, KeyRule::Parts(parts)) if parts.is_empty() => HeldKey::Known(pool::Key::OWNER),
+            (None, KeyRule::Parts(_)) | (Some(_), _) => self.hashed_key(secret, within, counted),
+            (None, _) => HeldKey::Known(self.key(secret, within, counted)),
         }
     }
 
@@ -249,7 +283,7 @@ impl BoundLimit {
         secret: &KeySecret,
         within: Option<Uid>,
         counted: &Counted<'_, F>,
-    ) -> pool::Key {
+    ) -> HeldKey {
         let parts: &[Part] = match &self.rule {
             KeyRule::App => &[Part::App],
             KeyRule::Credential => &[Part::Credential],
@@ -283,10 +317,37 @@ impl BoundLimit {
                 },
                 Part::Route => take(10, &counted.route.0.to_le_bytes()),
                 Part::Service => take(11, &counted.service.0.to_le_bytes()),
-                Part::Model => take(12, b""),
+                Part::Model => {}
             }
         }
-        pool::Key(hasher.finish128().as_u128())
+        match parts.contains(&Part::Model) {
+            true => HeldKey::ButModel(hasher),
+            false => HeldKey::Known(pool::Key(hasher.finish128().as_u128())),
+        }
+    }
+}
+
+/// The key of a call as far as it is known before its model is.
+#[derive(Clone, Debug)]
+pub(crate) enum HeldKey {
+    /// The model does not count.
+    Known(pool::Key),
+    /// All parts but the model, which goes in last wherever it is written.
+    ButModel(SipHasher13),
+}
+
+impl HeldKey {
+    /// The key, with the model that was asked for.
+    pub(crate) fn of_model(&self, model: Option<Uid>) -> pool::Key {
+        match self {
+            Self::Known(key) => *key,
+            Self::ButModel(hasher) => {
+                let mut hasher = *hasher;
+                hasher.write_u8(12);
+                hasher.write_u64(model.map_or(0, |model| model.0));
+                pool::Key(hasher.finish128().as_u128())
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! nor the callers' table.
 
 use crate::spec::Id;
+use crate::spend::SpendLimit;
 use crate::trace::{RequestId, Trace};
 use penstock_http::{Code, FieldSet};
 use penstock_limits::Permits;
@@ -23,6 +24,10 @@ pub struct CallPlan {
     pub spent_fields: FieldSet,
     /// What must be given back to the shard when the call ends.
     pub permits: Permits,
+    /// Limits of tokens and money that the caller and the route have, for when the model is known.
+    pub(crate) spend: Vec<SpendLimit>,
+    /// How the call stands with them is among the response's fields.
+    pub(crate) spend_told: bool,
     /// Names of the call.
     pub request_id: RequestId,
     /// The trace that the call belongs to.
@@ -52,6 +57,8 @@ impl Default for CallPlan {
             response_fields: Vec::new(),
             spent_fields: FieldSet::EMPTY,
             permits: Permits::new(),
+            spend: Vec::new(),
+            spend_told: false,
             request_id: RequestId::default(),
             trace: Trace::default(),
             unknown_key: false,
@@ -76,6 +83,8 @@ impl CallPlan {
         self.response_fields.clear();
         self.spent_fields = FieldSet::EMPTY;
         self.unknown_key = false;
+        self.spend.clear();
+        self.spend_told = false;
         self.caller.clear();
         self.stages = Stages::default();
     }
@@ -228,6 +237,8 @@ pub struct Answer {
 pub struct LimitAnswer {
     /// Dictionary id of the limit.
     pub id: Id,
+    /// What it counts: the unit of the numbers.
+    pub kind: penstock_limits::Kind,
     /// What the node pool says of it.
     pub refusal: penstock_limits::Refusal,
 }

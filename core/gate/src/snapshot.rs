@@ -15,7 +15,7 @@ use crate::cidr::Cidr;
 use crate::cors::CorsRule;
 use crate::fold_hash::FoldMap;
 use crate::identity::{AuthRule, IssuerKeys};
-use crate::limits::{BindError, BoundLimit, Register, bind};
+use crate::limits::{BindError, BoundLimits, Register, bind};
 use crate::router::{FieldName, FieldSource, Found, Probe, Router};
 use crate::spec::{
     Ai, AiRoute, Body, Id, IpRules, Limit, Listener, RequestIdPolicy, Timeouts, Uid, Upstream,
@@ -70,7 +70,7 @@ pub(crate) struct ListenerRule {
 #[derive(Debug)]
 pub(crate) struct PlanRule {
     pub(crate) owner: u32,
-    pub(crate) limits: Vec<BoundLimit>,
+    pub(crate) limits: BoundLimits,
 }
 
 /// Where a route sends requests, compiled.
@@ -135,7 +135,7 @@ pub struct RouteRule {
     pub(crate) expose_revision: bool,
     /// Indices of [`Snapshot::limit_owners`]: tenant, team, service, version, route.
     pub(crate) limit_owners: Vec<u32>,
-    pub(crate) limits: Vec<BoundLimit>,
+    pub(crate) limits: BoundLimits,
 }
 
 /// Fields to leave out when a head is copied.
@@ -181,8 +181,12 @@ impl Snapshot {
             bound.push(bind(*owner, limits, now_unix_s, register)?);
         }
         for route in &mut self.routes {
-            let all = route.limit_owners.iter().flat_map(|&owner| &bound[owner as usize]);
-            route.limits = all.cloned().collect();
+            let of = |owner: &u32| &bound[*owner as usize];
+            let owners = || route.limit_owners.iter().map(of);
+            route.limits = BoundLimits {
+                admit: owners().flat_map(|limits| &limits.admit).cloned().collect(),
+                spend: owners().flat_map(|limits| &limits.spend).cloned().collect(),
+            };
         }
         for plan in self.plans.values_mut() {
             plan.limits = bound[plan.owner as usize].clone();
@@ -192,8 +196,9 @@ impl Snapshot {
 
     /// Handles of all limits that are bound: what the node pool must keep.
     pub fn limits(&self) -> impl Iterator<Item = &std::sync::Arc<penstock_limits::Limit>> {
-        let routes = self.routes.iter().flat_map(|route| &route.limits);
-        routes.chain(self.plans.values().flat_map(|plan| &plan.limits)).map(|limit| &limit.handle)
+        let routes = self.routes.iter().map(|route| &route.limits);
+        let all = routes.chain(self.plans.values().map(|plan| &plan.limits));
+        all.flat_map(|limits| limits.admit.iter().chain(&limits.spend)).map(|limit| &limit.handle)
     }
 
     /// Which route a request for this host (lower case, without port), normalised path, query and method gets,

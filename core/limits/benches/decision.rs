@@ -5,7 +5,7 @@ use std::{hint::black_box, sync::Arc, time::Duration, time::Instant};
 
 use penstock_limits::{
     Algorithm, Applied, BytesMoved, CalendarUnit, CalendarWindows, Key, Kind, Limit, LimitSpec, NodeConfig,
-    NodePool, Now, Permits, Region, Shard, Used, Window, time_zone,
+    NodePool, Now, Permits, Region, Shard, Spend, Window, time_zone,
 };
 
 const WALL_NS: u64 = 1_795_000_000_000_000_000;
@@ -84,7 +84,7 @@ fn reserved(name: &str, specs: &[LimitSpec], keys: u64, step_ns: u64) {
     let limits: Vec<_> = specs.iter().map(|spec| pool.register(spec).expect("registers")).collect();
     let mut shard = Shard::new(pool).expect("a seat");
     let mut permits = Permits::new();
-    let used = Used { input_tokens: 700, output_tokens: 200, usd_nano: 900 };
+    let used = Spend { input_tokens: 700, output_tokens: 200, usd_nano: 900 };
     let mut time_ns = 0;
     let mut best = f64::INFINITY;
     for _ in 0..ROUNDS {
@@ -121,7 +121,7 @@ fn bytes_per_key(name: &str, spec: LimitSpec, rolling: u32, wide: u32) {
         let now = at(u64::from(key));
         if reserves {
             let _ = shard.reserve(now, 0, &applied, &mut permits);
-            let _ = shard.settle_attempt(now, 0, &mut permits, Used { usd_nano: 1, ..Used::default() });
+            let _ = shard.settle_attempt(now, 0, &mut permits, Spend { usd_nano: 1, ..Spend::default() });
         } else {
             let _ = shard.admit(now, &applied, &mut permits);
         }

@@ -72,7 +72,7 @@ pub use headers::{ITEM_BYTES_MAX, write_policy, write_rate_limit, write_retry_af
 pub use key::Key;
 pub use layout::{LEASES_MAX, PERMITS_WORKER_MAX};
 pub use limit::{Limit, LimitId};
-pub use permits::{BYTES_HELD_MAX, BytesMoved, CONCURRENT_HELD_MAX, Permits, RESERVATIONS_HELD_MAX, Used};
+pub use permits::{BYTES_HELD_MAX, BytesMoved, CONCURRENT_HELD_MAX, Permits, RESERVATIONS_HELD_MAX, Spend};
 pub use pool::{NodeConfig, NodePool, OpenError, RegisterError};
 pub use recovery::WorkerSeat;
 pub use region::Region;

@@ -52,9 +52,9 @@ pub(crate) struct Reservation {
     pub(crate) amount: u64,
 }
 
-/// What an attempt used: tokens and money as its provider tells them.
+/// Tokens and money of one attempt of a call: what it may use, or what it used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Used {
+pub struct Spend {
     /// Tokens of the input.
     pub input_tokens: u64,
     /// Tokens of the output.
@@ -63,8 +63,8 @@ pub struct Used {
     pub usd_nano: u64,
 }
 
-impl Used {
-    /// What a limit of this kind counts of it; 0 for kinds that are not reserved.
+impl Spend {
+    /// What a limit of a kind counts of it; 0 for kinds that are not reserved.
     #[inline]
     pub fn of(&self, kind: Kind) -> u64 {
         match kind {

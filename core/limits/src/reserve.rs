@@ -9,7 +9,7 @@ use crate::{
     clock::Now,
     key::{Key, KeyWords},
     limit::{Limit, Method, Rule},
-    permits::{Permits, RESERVATIONS_HELD_MAX, Reservation, Used},
+    permits::{Permits, RESERVATIONS_HELD_MAX, Reservation, Spend},
     recovery::wide_of,
     shard::{Applied, LOOKUPS_MAX, Shard},
     store::Slot,
@@ -51,7 +51,7 @@ impl Shard {
     /// Settles an attempt: what it reserved and did not use goes back into the window that it was reserved in (and is
     /// gone if that one is over); what it used more is counted in the window of now, beyond the limit too. An attempt
     /// that used nothing gives all back. Without effect for an attempt that is settled already.
-    pub fn settle_attempt(&mut self, now: Now, attempt: u8, permits: &mut Permits, used: Used) -> Settled {
+    pub fn settle_attempt(&mut self, now: Now, attempt: u8, permits: &mut Permits, used: Spend) -> Settled {
         let mut settled = Settled::default();
         let mut place = 0;
         while let Some(reservation) = permits.reservations.get(place).copied() {
@@ -71,7 +71,7 @@ impl Shard {
     }
 
     /// Settles one reservation; true if more was used than it.
-    fn settle_one(&mut self, now: Now, reservation: &Reservation, used: Used) -> bool {
+    fn settle_one(&mut self, now: Now, reservation: &Reservation, used: Spend) -> bool {
         let Some(limit) = self.take_known(reservation) else { return false };
         let rule = &limit.rule;
         let used = used.of(rule.kind);

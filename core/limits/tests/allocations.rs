@@ -67,7 +67,7 @@ fn reserving_settling_and_reading_allocate_nothing_once_a_worker_knows_the_limit
         }
         assert_eq!(shard.usage(now, &limits[0], key).limit, 100_000);
         for number in 0..3 {
-            let used = Used { input_tokens: 10 * (call % 100), output_tokens: 20, usd_nano: 890 };
+            let used = Spend { input_tokens: 10 * (call % 100), output_tokens: 20, usd_nano: 890 };
             let settled = shard.settle_attempt(now, number, &mut permits, used);
             over += u64::from(settled.over_reservation);
         }

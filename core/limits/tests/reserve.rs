@@ -77,7 +77,7 @@ impl Bench {
         self.shard.settle_attempt(at(ns), 0, &mut self.permits, usd(used)).over_reservation
     }
 
-    /// Used, reserved and left under key 1.
+    /// Spend, reserved and left under key 1.
     fn stands(&self, ns: u64, limit: &Limit) -> (u64, u64, u64) {
         let usage = self.pool.usage(at(ns), limit, Key(1));
         (usage.used, usage.reserved, usage.remaining)
@@ -90,8 +90,8 @@ impl Bench {
     }
 }
 
-fn usd(nano: u64) -> Used {
-    Used { usd_nano: nano, ..Used::default() }
+fn usd(nano: u64) -> Spend {
+    Spend { usd_nano: nano, ..Spend::default() }
 }
 
 fn money(owner: u128, amount: u64, window: Window) -> LimitSpec {
@@ -183,7 +183,7 @@ fn what_is_larger_than_the_whole_can_never_pass() {
 
 #[test]
 fn kinds_count_their_own() {
-    let used = Used { input_tokens: 30, output_tokens: 5, usd_nano: 700 };
+    let used = Spend { input_tokens: 30, output_tokens: 5, usd_nano: 700 };
     let tokens = Kind::Tokens;
     for (kind, expected) in [
         (tokens(TokenKind::Input), 30),
@@ -234,7 +234,7 @@ fn a_reservation_belongs_to_the_window_it_was_made_in() {
             // Somebody opens the next window, or nobody does.
             if used != 200 {
                 assert!(bench.attempt(after, 1, &[(&limit, 1, 10)]).is_admitted());
-                let _ = bench.shard.settle_attempt(at(after), 1, &mut bench.permits, Used::default());
+                let _ = bench.shard.settle_attempt(at(after), 1, &mut bench.permits, Spend::default());
             }
             assert_eq!(bench.settle(after, used), next_day > 0);
             assert_eq!(bench.stands(after, &limit), (next_day, 0, 1000 - next_day), "{used} {spec:?}");
@@ -442,7 +442,7 @@ fn a_ledger_books_into_the_window_of_the_use_and_into_no_other() {
         assert!(book(0, Booking::Subtract(u64::MAX)), "below nothing it stops");
         assert_eq!(bench.stands(hour, &limit).0, [100, 0, 0][place], "{spec:?}");
         if place == 0 {
-            // Used 20 s ago: leaves the minute 40 s from now.
+            // Spend 20 s ago: leaves the minute 40 s from now.
             assert_eq!(bench.stands(hour + 39 * SECOND, &limit).0, 100);
             assert_eq!(bench.stands(hour + 40 * SECOND, &limit).0, 0);
         }
@@ -554,7 +554,7 @@ fn a_reload_moves_no_counter_and_settles_by_the_limit_as_it_is_now() {
     bench.pool.retain(&[seen.id()]);
     // Only a key of that very limit tells it which window is the latest.
     assert!(bench.attempt(later, 1, &[(&limit, 5, 1)]).is_admitted());
-    let _ = bench.shard.settle_attempt(at(later), 1, &mut bench.permits, Used::default());
+    let _ = bench.shard.settle_attempt(at(later), 1, &mut bench.permits, Spend::default());
     bench.pool.sweep(at(later), 10_000);
     let other = bench.register(&LimitSpec { owner: 3, ..before });
     let mut foreign = Bench::of(bench.pool.clone());

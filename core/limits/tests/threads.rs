@@ -239,7 +239,7 @@ fn what_is_reserved_and_used_never_passes_the_limit_by_one_unit() {
                     // Less and less is used, so that the limit is never used up.
                     let used = random(amount.min(AMOUNT / CALLS / 16)) + 1;
                     held.fetch_sub(amount - used.min(amount), Ordering::SeqCst);
-                    let used = Used { usd_nano: used, ..Used::default() };
+                    let used = Spend { usd_nano: used, ..Spend::default() };
                     let settled = shard.settle_attempt(clock(), attempt, &mut permits, used);
                     assert!(!settled.over_reservation);
                 }
@@ -287,7 +287,7 @@ fn rolling_money_holds_in_every_window_while_threads_move_it() {
                     clock(),
                     0,
                     &mut permits,
-                    Used { usd_nano: used, ..Used::default() },
+                    Spend { usd_nano: used, ..Spend::default() },
                 );
                 assert!(!settled.over_reservation);
             }
@@ -333,7 +333,7 @@ fn money_of_keys_whose_places_change_hands_stays_theirs() {
             let applied = [Applied { limit, key, amount: 1 }];
             if shard.reserve(now, 0, &applied, &mut permits).is_admitted() {
                 times.push((place, key.0, now.mono_ns, clock().mono_ns));
-                let used = Used { usd_nano: call % 3 / 2, ..Used::default() };
+                let used = Spend { usd_nano: call % 3 / 2, ..Spend::default() };
                 let _ = shard.settle_attempt(clock(), 0, &mut permits, used);
                 if used.usd_nano == 0 {
                     times.pop();

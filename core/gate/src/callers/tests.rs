@@ -5,7 +5,7 @@ use crate::spec::{ApiKeyHash, ApiKeyLookup, Uid};
 
 fn app(id: u32, tenant: u32) -> Arc<AppEntry> {
     let app = App { id: Id(id), uid: Uid(id.into()), tenant: Id(tenant), ..App::default() };
-    Arc::new(AppEntry { app, limits: vec![] })
+    Arc::new(AppEntry { app, limits: BoundLimits::default() })
 }
 
 fn key(id: u32, app: u32, text: &str) -> Arc<CredentialEntry> {
@@ -21,7 +21,7 @@ fn key(id: u32, app: u32, text: &str) -> Arc<CredentialEntry> {
         scopes: None,
         limits: vec![],
     };
-    Arc::new(CredentialEntry { credential, limits: vec![] })
+    Arc::new(CredentialEntry { credential, limits: BoundLimits::default() })
 }
 
 fn table() -> Callers {

@@ -5,7 +5,7 @@ use super::{ListenerRule, PlanRule, Snapshot};
 use crate::error::{Place, Problem, SpecError};
 use crate::fold_hash::FoldMap;
 use crate::identity::IssuerKeys;
-use crate::limits::{KEY_PARTS_MAX, pool_spec};
+use crate::limits::{BoundLimits, KEY_PARTS_MAX, pool_spec};
 use crate::router::{PathTemplate, ROUTES_MAX, Router, SERVICES_MAX};
 use crate::spec::{Id, KeyPart, Limit, Listener, Spec, Uid, Upstream};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -253,7 +253,7 @@ fn plans(spec: &Spec, owners: &mut Owners, errors: &mut Vec<SpecError>) -> FoldM
     let mut rules = FoldMap::default();
     for plan in &spec.plans {
         if let Some(owner) = owners.add(Place::Plan(plan.id), plan.uid, &plan.limits, errors) {
-            rules.insert(plan.id, PlanRule { owner, limits: Vec::new() });
+            rules.insert(plan.id, PlanRule { owner, limits: BoundLimits::default() });
         }
     }
     rules

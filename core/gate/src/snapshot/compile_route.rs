@@ -5,6 +5,7 @@ use super::{Backend, BalanceBy, Drops, RouteRule};
 use crate::cors::{self, CorsRule};
 use crate::error::{Place, Problem, SpecError};
 use crate::identity::{AuthRule, KeyPlaceRule, MethodRule, hmac};
+use crate::limits::BoundLimits;
 use crate::router::{FieldName, PathTemplate, Segment};
 use crate::spec::{
     AiRoute, AppRule, Auth, AuthMethod, Balance, HashBy, HeaderEdits, Id, KeyPlace, ModelTimeouts, Route,
@@ -184,7 +185,7 @@ impl<'s> Context<'s> {
             ratelimit_headers: route.ratelimit_headers,
             expose_revision: route.expose_revision,
             limit_owners,
-            limits: Vec::new(),
+            limits: BoundLimits::default(),
         })
     }
 

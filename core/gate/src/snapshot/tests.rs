@@ -319,7 +319,7 @@ fn what_is_not_a_route_is_checked_too() {
 }
 
 #[test]
-fn money_and_tokens_are_not_bound_here() {
+fn every_limit_is_bound_and_told_and_a_failure_names_it() {
     let mut with_money = spec(vec![open_route(50, "/a")]);
     let usd = Limit {
         measure: Measure::UsdNano(20_000_000_000),
@@ -328,12 +328,26 @@ fn money_and_tokens_are_not_bound_here() {
         ..per_minute(60, "usd", 1, vec![])
     };
     with_money.routes[0].limits = vec![usd, per_minute(61, "rate", 5, vec![])];
+    with_money.plans[0].limits = vec![per_minute(62, "plan", 5, vec![])];
     let mut snapshot = compile(with_money).expect("good");
     let mut asked = Vec::new();
     let failed = snapshot.bind_limits(0, &mut |spec| {
-        asked.push(spec.name.clone());
-        Err("full".to_owned())
+        asked.push((spec.name.clone(), spec.kind, spec.amount));
+        if spec.name == "usd" { Err("full".to_owned()) } else { Ok(pool_limit(spec)) }
     });
-    assert_eq!(failed.map_err(|error| error.to_string()), Err("limit `rate`: full".to_owned()));
-    assert_eq!(asked, ["rate"]);
+    assert_eq!(failed.map_err(|error| error.to_string()), Err("limit `usd`: full".to_owned()));
+    assert!(asked.contains(&("usd".to_owned(), penstock_limits::Kind::Usd, 20_000_000_000)));
+    snapshot.bind_limits(0, &mut |spec| Ok(pool_limit(spec))).expect("bound");
+    let mut names: Vec<_> = snapshot.limits().map(|limit| limit.name()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["plan", "rate", "usd"]);
+}
+
+fn pool_limit(spec: &penstock_limits::LimitSpec) -> std::sync::Arc<penstock_limits::Limit> {
+    let config =
+        penstock_limits::NodeConfig { keys_max: 8, workers_max: 1, ..penstock_limits::NodeConfig::new(1, 1) };
+    let region = penstock_limits::Region::memory(config.region_words());
+    let now = penstock_limits::Now::default();
+    let pool = penstock_limits::NodePool::open(region, &config, now, &[]).expect("opens");
+    pool.register(spec).expect("registers")
 }

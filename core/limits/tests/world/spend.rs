@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, collections::HashMap, sync::Arc, time::Duration
 
 use penstock_limits::{
     Algorithm, Applied, Booking, BytesMoved, CalendarUnit, Key, Kind, Limit, LimitSpec, Mode, NodeConfig,
-    NodePool, Now, POWER_CUT_WINDOW_NS, Permits, Refusal, RefusalKind, Region, Shard, TokenKind, Used,
+    NodePool, Now, POWER_CUT_WINDOW_NS, Permits, Refusal, RefusalKind, Region, Shard, Spend, TokenKind,
     Verdict, Window,
 };
 
@@ -149,7 +149,7 @@ struct Attempt {
     incarnation: u64,
     number: u8,
     permits: Permits,
-    used: Used,
+    used: Spend,
     /// Limit, key, place of the line, amount, wall time.
     lines: Vec<(usize, Key, usize, u64, u64)>,
 }
@@ -416,7 +416,7 @@ impl World {
         };
         let (tokens, usd_nano) = (use_of(), use_of());
         let input_tokens = self.random.below(tokens + 1);
-        let used = Used { input_tokens, output_tokens: tokens - input_tokens, usd_nano };
+        let used = Spend { input_tokens, output_tokens: tokens - input_tokens, usd_nano };
         let length = match self.random.below(4) {
             0 => 0,
             1 => self.random.below(self.limits[0].window_ns() * 3),

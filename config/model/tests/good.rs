@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use penstock_gate::spec::{
     Algorithm, ApiKeyLookup, Auth, AuthMethod, CredentialKind, HashBy, HashKey, KeyPlace, Measure, PemSource,
-    Period, Route, TargetAddress, ValueTest, VersionIn,
+    Period, Reserve, Route, TargetAddress, TokenKind, ValueTest, VersionIn,
 };
 use penstock_model::{
     Configuration, CountedIds, DEMO_KEY, DEMO_UPSTREAM, Disk, HashKeys, Memory, check, check_text, defaults,
@@ -125,11 +125,20 @@ fn limits_have_their_names_algorithms_and_counters() {
     let plan = &spec.plans[0].limits;
     assert_eq!((plan[0].name.as_str(), plan[1].name.as_str()), ("rate", "requests/app,client/1m"));
     assert_eq!((plan[0].algorithm, plan[1].algorithm), (Algorithm::Gcra, Algorithm::Fixed));
-    let service = spec.services.iter().find(|service| service.name == "orders").expect("orders");
-    let usd = &service.limits[0];
+    let usd = &plan[2];
     assert_eq!((usd.name.as_str(), usd.measure), ("usd/app/month", Measure::UsdNano(20_000_000_000)));
     assert!(matches!(&usd.per, Some(Period::Calendar(_, zone)) if zone == "UTC"));
-    assert_eq!((usd.algorithm, service.limits[1].algorithm), (Algorithm::Calendar, Algorithm::Rolling));
+    assert_eq!((usd.algorithm, plan[3].algorithm), (Algorithm::Calendar, Algorithm::Rolling));
+    let told: Vec<_> =
+        plan[3..].iter().map(|limit| (limit.measure, limit.algorithm, limit.reserve)).collect();
+    let tokens = Measure::Tokens;
+    let expected = [
+        (tokens(10, TokenKind::Both), Algorithm::Rolling, Reserve::Bound),
+        (tokens(5, TokenKind::Input), Algorithm::Fixed, Reserve::Estimate),
+        (tokens(5, TokenKind::Output), Algorithm::Calendar, Reserve::Estimate),
+        (Measure::UsdNano(250_000_000), Algorithm::Rolling, Reserve::Estimate),
+    ];
+    assert_eq!(told, expected);
     let Some(Period::Calendar(_, zone)) = &spec.tenants[0].limits[0].per else { panic!("no calendar") };
     assert_eq!(zone, "Europe/Zurich");
     assert_eq!(spec.tenants[0].limits[0].alert_at_percent, [80, 100]);

@@ -6,6 +6,7 @@ use penstock_gate::{Answer, LimitAnswer};
 use penstock_http::problem::{Delivery, Member, Problem};
 use penstock_http::write::{self, FieldName, FieldValue};
 use penstock_http::{BodyFraming, Code, FieldId, Method};
+use penstock_limits::{Kind, RefusalKind};
 
 use crate::buf::Buf;
 use crate::client::Client;
@@ -204,27 +205,31 @@ pub async fn empty(
 fn write_limited(worker: &Worker, scratch: &mut Scratch, code: Code, limit: LimitAnswer, read: bool) {
     let refusal = limit.refusal;
     let seconds = refusal.retry_after_ns.div_ceil(1_000_000_000);
-    let mut digits = Vec::new();
-    write::decimal(&mut digits, seconds);
+    let unit = match limit.kind {
+        Kind::Tokens(_) => Some("tokens"),
+        Kind::Usd => Some("nano_usd"),
+        Kind::Requests | Kind::Bytes(_) | Kind::Concurrent => None,
+    };
     let members = [
+        ("unit", Member::Text(unit.unwrap_or_default())),
         ("limit", Member::Number(refusal.limit)),
+        ("window_seconds", Member::Number(refusal.window_ns / 1_000_000_000)),
         ("used", Member::Number(refusal.used)),
         ("remaining", Member::Number(refusal.remaining)),
-        ("window_seconds", Member::Number(refusal.window_ns / 1_000_000_000)),
         ("retry_after_seconds", Member::Number(seconds)),
     ];
-    let has_retry = contains_field(&scratch.plan.response_fields, b"retry-after:");
+    // What is larger than the whole limit never passes, however much of it is used.
+    let waits = refusal.kind != RefusalKind::ExceedsLimit;
+    let members = &members[usize::from(unit.is_none())..if waits { 6 } else { 3 }];
+    let mut digits = Vec::new();
+    write::decimal(&mut digits, seconds);
+    let has_retry = !waits || contains_field(&scratch.plan.response_fields, b"retry-after:");
     match FieldValue::new(&digits) {
         Ok(value) if !has_retry => {
             let fields = [(FieldName::known(FieldId::RetryAfter), value)];
-            write_problem(
-                worker,
-                scratch,
-                &Problem { members: &members, fields: &fields, ..Problem::new(code) },
-                read,
-            );
+            write_problem(worker, scratch, &Problem { members, fields: &fields, ..Problem::new(code) }, read);
         }
-        _ => write_problem(worker, scratch, &Problem { members: &members, ..Problem::new(code) }, read),
+        _ => write_problem(worker, scratch, &Problem { members, ..Problem::new(code) }, read),
     }
 }
 

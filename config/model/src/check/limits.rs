@@ -11,6 +11,18 @@ use crate::read::Word;
 /// Most limits of one owner.
 pub const LIMITS_PER_OWNER_MAX: usize = 32;
 
+/// What a limit stands on, as far as it matters to what it can count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// Those who call, of routes of any kind.
+    Caller,
+    /// What is served from upstreams, where no model is called.
+    Upstream,
+}
+
+/// What only calls of models use.
+const SPENT: &[&str] = &["tokens", "input_tokens", "output_tokens", "usd"];
+
 /// The things a limit may count, in the order of the grammar, with the place where each is written.
 fn counted(limit: &Limit) -> Vec<(&'static str, Pos)> {
     [
@@ -42,38 +54,39 @@ impl Check<'_> {
     pub(super) fn all_limits(&mut self) {
         let file = self.file;
         for item in &file.tenants.value {
-            self.limits(&item.limits);
+            self.limits(&item.limits, Owner::Caller);
         }
         for item in &file.teams.value {
-            self.limits(&item.limits);
+            self.limits(&item.limits, Owner::Caller);
         }
         for item in &file.plans.value {
-            self.limits(&item.limits);
+            self.limits(&item.limits, Owner::Caller);
         }
         for item in &file.apps.value {
-            self.limits(&item.limits);
+            self.limits(&item.limits, Owner::Caller);
             for credential in &item.credentials.value {
-                self.limits(&credential.limits);
+                self.limits(&credential.limits, Owner::Caller);
             }
         }
         for item in &file.services.value {
-            self.limits(&item.limits);
+            let owner = if item.ai.is_some() { Owner::Caller } else { Owner::Upstream };
+            self.limits(&item.limits, owner);
             if let Some(ai) = &item.ai {
-                self.limits(&ai.limits);
+                self.limits(&ai.limits, Owner::Caller);
             }
             for version in &item.versions.value {
-                self.limits(&version.limits);
+                self.limits(&version.limits, Owner::Upstream);
                 for route in &version.routes.value {
-                    self.limits(&route.limits);
+                    self.limits(&route.limits, Owner::Upstream);
                 }
             }
             for route in &item.routes.value {
-                self.limits(&route.limits);
+                self.limits(&route.limits, Owner::Upstream);
             }
         }
     }
 
-    fn limits(&mut self, limits: &At<Vec<At<Limit>>>) {
+    fn limits(&mut self, limits: &At<Vec<At<Limit>>>, owner: Owner) {
         if limits.value.len() > LIMITS_PER_OWNER_MAX {
             let message = format!("{} limits on one owner", limits.value.len());
             self.add(limits.pos, message, format!("at most {LIMITS_PER_OWNER_MAX}"));
@@ -83,7 +96,7 @@ impl Check<'_> {
             if !self.is_whole(limit.place) {
                 continue;
             }
-            self.limit(limit);
+            self.limit(limit, owner);
             let pos = limit.name.as_ref().map_or(limit.pos, |name| name.pos);
             let name = limit_name(limit);
             if let Some(first) = names.get(&name) {
@@ -99,7 +112,7 @@ impl Check<'_> {
         }
     }
 
-    fn limit(&mut self, limit: &At<Limit>) {
+    fn limit(&mut self, limit: &At<Limit>, owner: Owner) {
         let counted = counted(limit);
         let (kind, kind_pos) = match counted.as_slice() {
             [one] => *one,
@@ -120,6 +133,13 @@ impl Check<'_> {
         if kind == "concurrent" {
             self.concurrent(limit);
             return;
+        }
+        if owner == Owner::Upstream && SPENT.contains(&kind) {
+            self.add(
+                kind_pos,
+                format!("`{kind}` would count nothing: what this serves goes to an upstream, not to a model"),
+                "write requests, bytes or concurrent; tokens and usd count where models are called",
+            );
         }
         let Some(per) = &limit.per else {
             self.add(kind_pos, format!("`{kind}` over what time?"), "add per: 1s, or per: day, month ...");

@@ -269,16 +269,29 @@ impl Word for Percent {
 pub struct Usd(pub u64);
 
 const NANO: u64 = 1_000_000_000;
+/// Most dollars of one limit: what a counter can hold of nano-dollars, rounded down.
+pub const USD_MAX: u64 = 10_000_000;
+
+const USD_NANO_MAX: u64 = USD_MAX * NANO;
+
+fn too_many_dollars(text: &str) -> Fault {
+    Fault::message(format!("{} dollars are out of range", quote(text))).hint(format!("at most {USD_MAX}"))
+}
 
 impl Word for Usd {
     const WHAT: &'static str = "an amount of US dollars";
-    const FORM: &'static str = "a number over 0 with at most nine decimals, as in 20 or 0.50";
+    const FORM: &'static str = "a number over 0 with at most nine decimals, as in 20 or 0.50, up to 10000000";
     const PATTERN: &'static str = r"^([0-9]+(\.[0-9]{1,9})?|.*\$\{.*)$";
     const QUOTABLE: bool = false;
 
     fn parse(text: &str) -> Result<Self, Fault> {
         match scaled(text, NANO) {
-            Some(nano) if nano > 0 => Ok(Usd(nano)),
+            Some(nano @ 1..=USD_NANO_MAX) => Ok(Usd(nano)),
+            // Digits that even nano-dollars cannot hold are too many as well.
+            None if text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty() => {
+                Err(too_many_dollars(text))
+            }
+            Some(nano) if nano > 0 => Err(too_many_dollars(text)),
             _ => Err(Fault::plain()),
         }
     }
@@ -458,6 +471,24 @@ mod tests {
     fn money_and_moments() {
         assert_eq!(Usd::parse("20"), Ok(Usd(20 * NANO)));
         assert_eq!(Usd::parse("0.5").map(|usd| usd.show()), Ok("0.5".to_owned()));
+        for (text, nano) in [
+            ("50", 50 * NANO),
+            ("0.25", NANO / 4),
+            ("0.000000001", 1),
+            ("1234.567890123", 1_234_567_890_123),
+            ("10000000", 10_000_000 * NANO),
+            ("9999999.999999999", 10_000_000 * NANO - 1),
+        ] {
+            assert_eq!(Usd::parse(text), Ok(Usd(nano)), "{text}");
+        }
+        for text in ["10000000.000000001", "10000001", "18446744073", "99999999999999999999999999"] {
+            let fault = Usd::parse(text).expect_err(text);
+            assert_eq!(fault.hint.as_deref(), Some("at most 10000000"), "{text}");
+        }
+        for bad in ["1e3", "-1", "1,5", ".5", "5.", "", "$5", "0.0", "NaN", "1_000"] {
+            let fault = Usd::parse(bad).expect_err(bad);
+            assert_eq!(fault, Fault::plain(), "{bad}");
+        }
         assert!(Usd::parse("0").is_err());
         assert!(Usd::parse("0.0000000001").is_err());
         assert_eq!(Moment::parse("1970-01-02"), Ok(Moment(86_400)));

@@ -368,6 +368,22 @@ fn authorise(caller: &Identified<'_, '_, '_>, plan: &mut CallPlan) -> Result<(),
 }
 
 impl Identified<'_, '_, '_> {
+    /// Who is counted by limits.
+    #[inline]
+    fn counted<'q>(&'q self, request: &'q Request<'_>) -> Counted<'q, Request<'q>> {
+        let route = self.routed.route;
+        Counted {
+            app: self.app.map(|entry| entry.app.uid),
+            credential: self.credential.map(|entry| entry.credential.uid),
+            subject: self.subject,
+            tenant: route.tenant_uid,
+            service: route.service_uid,
+            route: route.uid,
+            client: self.routed.client,
+            fields: request,
+        }
+    }
+
     /// A token brings its own scopes; every other credential has its own or the app's.
     fn has_scope(&self, wanted: &str) -> bool {
         if let Some(token) = self.token {
@@ -414,8 +430,9 @@ fn bound_body(
 
 /// The limits of a call: of its route, its app, its credential and its plan, which each subscription has for itself.
 struct Chosen<'l> {
-    owners: [&'l BoundLimits; 4],
+    lists: [&'l [BoundLimit]; 4],
     subscription: Option<Uid>,
+    of_plan: Option<&'l BoundLimits>,
 }
 
 impl<'l> Chosen<'l> {
@@ -424,42 +441,54 @@ impl<'l> Chosen<'l> {
     #[inline]
     fn of(caller: &Identified<'_, 'l, 'l>, snapshot: &'l Snapshot) -> Self {
         let rule = caller.subscription.and_then(|one| Some((one.uid, snapshot.plans.get(&one.plan?)?)));
-        const NONE: &BoundLimits = &BoundLimits { admit: Vec::new(), spend: Vec::new() };
+        let of_app = caller.app.map_or(&[][..], |entry| &entry.limits.admit);
+        let of_credential = caller.credential.map_or(&[][..], |entry| &entry.limits.admit);
+        let of_plan = rule.map_or(&[][..], |(_, rule)| &rule.limits.admit);
         Self {
-            owners: [
-                &caller.routed.route.limits,
-                caller.app.map_or(NONE, |entry| &entry.limits),
-                caller.credential.map_or(NONE, |entry| &entry.limits),
-                rule.map_or(NONE, |(_, rule)| &rule.limits),
-            ],
+            lists: [&caller.routed.route.limits.admit, of_app, of_credential, of_plan],
             subscription: rule.map(|(uid, _)| uid),
+            of_plan: rule.map(|(_, rule)| &rule.limits),
         }
     }
 
-    /// How many the chain decides about.
     fn len(&self) -> usize {
-        self.owners.iter().map(|limits| limits.admit.len()).sum()
+        self.lists.iter().map(|list| list.len()).sum()
     }
 
     fn iter(&self) -> impl Iterator<Item = &'l BoundLimit> + use<'l> {
-        self.owners.into_iter().flat_map(|limits| &limits.admit)
+        self.lists.into_iter().flatten()
+    }
+
+    /// The same owners' limits of tokens and money, in the same order.
+    fn spend(&self, caller: &Identified<'_, 'l, 'l>) -> [&'l [BoundLimit]; 4] {
+        [
+            &caller.routed.route.limits.spend,
+            caller.app.map_or(&[][..], |entry| &entry.limits.spend),
+            caller.credential.map_or(&[][..], |entry| &entry.limits.spend),
+            self.of_plan.map_or(&[][..], |limits| &limits.spend),
+        ]
+    }
+
+    /// Whether there are any of them.
+    #[inline]
+    fn spends(&self, caller: &Identified<'_, 'l, 'l>) -> bool {
+        !caller.routed.route.limits.spend.is_empty()
+            || caller.app.is_some_and(|entry| !entry.limits.spend.is_empty())
+            || caller.credential.is_some_and(|entry| !entry.limits.spend.is_empty())
+            || self.of_plan.is_some_and(|limits| !limits.spend.is_empty())
     }
 
     /// The subscription that the limits of an owner are counted for.
+    #[inline]
     fn within(&self, owner: usize) -> Option<Uid> {
         self.subscription.filter(|_| owner == Self::OF_PLAN)
-    }
-
-    /// Whether there are limits of tokens or money.
-    fn spends(&self) -> bool {
-        self.owners.iter().any(|limits| !limits.spend.is_empty())
     }
 
     /// The limit at a place in [`Self::iter`].
     #[inline]
     fn get(&self, index: u8) -> Option<&'l BoundLimit> {
         let mut index = usize::from(index);
-        for list in self.owners.iter().map(|limits| &limits.admit) {
+        for list in &self.lists {
             match list.get(index) {
                 Some(limit) => return Some(limit),
                 None => index -= list.len(),
@@ -480,30 +509,20 @@ fn limit<'i, 'r, 's, 'c>(
 ) -> Result<Admitted<'i, 'r, 's, 'c>, Answer> {
     let route = caller.routed.route;
     let chosen = Chosen::of(caller, snapshot);
-    let spends = chosen.spends();
     match chosen.len() {
-        0 if !spends => return Ok(Admitted(caller)),
+        0 if !chosen.spends(caller) => return Ok(Admitted(caller)),
         0..=APPLIED_MAX => {}
         _ => return Err(refuse(plan, Stage::Limit, Code::LimitsUnavailable, Some(caller.routed))),
     }
-    let counted = Counted {
-        app: caller.app.map(|entry| entry.app.uid),
-        credential: caller.credential.map(|entry| entry.credential.uid),
-        subject: caller.subject,
-        tenant: route.tenant_uid,
-        service: route.service_uid,
-        route: route.uid,
-        client: caller.routed.client,
-        fields: request,
-    };
+    let counted = caller.counted(request);
     let body_bytes = match request.head.framing {
         Framing::Length(length) => length,
         Framing::None | Framing::Chunked => 0,
     };
     let mut applied = ArrayVec::<Applied<'_>, APPLIED_MAX>::new();
-    for (at, limits) in chosen.owners.iter().enumerate() {
+    for (at, list) in chosen.lists.iter().enumerate() {
         let within = chosen.within(at);
-        for limit in &limits.admit {
+        for limit in *list {
             applied.push(Applied {
                 limit: &limit.handle,
                 key: limit.key(secret, within, &counted),
@@ -519,8 +538,8 @@ fn limit<'i, 'r, 's, 'c>(
             if let Some(standing) = admitted.tightest.filter(|_| route.ratelimit_headers) {
                 write_standing(&chosen, &standing, &mut plan.response_fields);
             }
-            if spends {
-                hold_spend_limits(&chosen, secret, &counted, plan);
+            if chosen.spends(caller) {
+                hold_spend_limits(caller, &chosen, secret, request, plan);
             }
             Ok(Admitted(caller))
         }
@@ -532,15 +551,17 @@ fn limit<'i, 'r, 's, 'c>(
 
 /// Keeps the limits of tokens and money for when the model is known: the call outlives what they are borrowed from.
 #[inline(never)]
-fn hold_spend_limits<F: FieldSource>(
-    chosen: &Chosen<'_>,
+fn hold_spend_limits<'l>(
+    caller: &Identified<'_, 'l, 'l>,
+    chosen: &Chosen<'l>,
     secret: &KeySecret,
-    counted: &Counted<'_, F>,
+    request: &Request<'_>,
     plan: &mut CallPlan,
 ) {
-    for (at, limits) in chosen.owners.iter().enumerate() {
+    let counted = caller.counted(request);
+    for (at, list) in chosen.spend(caller).into_iter().enumerate() {
         let within = chosen.within(at);
-        plan.spend.extend(limits.spend.iter().map(|limit| SpendLimit::new(limit, secret, within, counted)));
+        plan.spend.extend(list.iter().map(|limit| SpendLimit::new(limit, secret, within, &counted)));
     }
 }
 

@@ -63,6 +63,16 @@ pub struct BoundLimits {
     pub(crate) spend: Vec<BoundLimit>,
 }
 
+impl BoundLimits {
+    /// Those of several owners as one.
+    pub(crate) fn join<'l>(owners: impl Iterator<Item = &'l Self> + Clone) -> Self {
+        Self {
+            admit: owners.clone().flat_map(|limits| &limits.admit).cloned().collect(),
+            spend: owners.flat_map(|limits| &limits.spend).cloned().collect(),
+        }
+    }
+}
+
 /// A limit with its handle.
 #[derive(Clone, Debug)]
 pub struct BoundLimit {
@@ -73,6 +83,8 @@ pub struct BoundLimit {
     /// How tokens and money are reserved.
     pub(crate) reserve: Reserve,
     rule: KeyRule,
+    /// The model is a part of the key.
+    by_model: bool,
     counts: Counts,
 }
 
@@ -193,15 +205,15 @@ pub(crate) fn bind(
     now_unix_s: i64,
     register: Register<'_>,
 ) -> Result<BoundLimits, BindError> {
-    let mut bound = BoundLimits::default();
+    let (mut admit, mut spend) = (Vec::new(), Vec::new());
     for limit in limits {
         let fail = |reason| BindError { name: limit.name.clone(), reason };
         let spec = pool_spec(owner, limit, now_unix_s).map_err(fail)?;
         let handle = register(&spec).map_err(fail)?;
-        let list = if spec.kind.reserves() { &mut bound.spend } else { &mut bound.admit };
+        let list = if spec.kind.reserves() { &mut spend } else { &mut admit };
         list.push(BoundLimit::new(limit, handle));
     }
-    Ok(bound)
+    Ok(BoundLimits { admit, spend })
 }
 
 impl BoundLimit {
@@ -230,7 +242,8 @@ impl BoundLimit {
                 Counts::One
             }
         };
-        Self { id: limit.id, handle, reserve: limit.reserve, rule: KeyRule::new(by), counts }
+        let by_model = by.contains(&Part::Model);
+        Self { id: limit.id, handle, reserve: limit.reserve, rule: KeyRule::new(by), by_model, counts }
     }
 
     /// How much one call takes at admission: one, or the bytes of its body that are known beforehand.
@@ -260,8 +273,18 @@ impl BoundLimit {
             (None, KeyRule::Route) => uid_key(Some(counted.route)),
             (None, KeyRule::Service) => uid_key(Some(counted.service)),
             (None, KeyRule::Parts(parts)) if parts.is_empty() => pool::Key::OWNER,
-            _ => self.held_key(secret, within, counted).of_model(None),
+            _ => self.hashed_key(secret, within, counted),
         }
+    }
+
+    fn hashed_key<F: FieldSource>(
+        &self,
+        secret: &KeySecret,
+        within: Option<Uid>,
+        counted: &Counted<'_, F>,
+    ) -> pool::Key {
+        let hasher = self.hasher(secret, within, counted);
+        if self.by_model { with_model(hasher, None) } else { finish(&hasher) }
     }
 
     /// The key of a call but for its model, which is not known yet.
@@ -271,19 +294,20 @@ impl BoundLimit {
         within: Option<Uid>,
         counted: &Counted<'_, F>,
     ) -> HeldKey {
-        match (within, &self.rule) {
-            (None, KeyRule::Parts(parts)) if parts.is_empty() => HeldKey::Known(pool::Key::OWNER),
-            (None, KeyRule::Parts(_)) | (Some(_), _) => self.hashed_key(secret, within, counted),
-            (None, _) => HeldKey::Known(self.key(secret, within, counted)),
+        match self.by_model {
+            true => HeldKey::ButModel(self.hasher(secret, within, counted)),
+            false => HeldKey::Known(self.key(secret, within, counted)),
         }
     }
 
-    fn hashed_key<F: FieldSource>(
+    /// A hash that has taken in all parts but the model.
+    #[inline]
+    fn hasher<F: FieldSource>(
         &self,
         secret: &KeySecret,
         within: Option<Uid>,
         counted: &Counted<'_, F>,
-    ) -> HeldKey {
+    ) -> SipHasher13 {
         let parts: &[Part] = match &self.rule {
             KeyRule::App => &[Part::App],
             KeyRule::Credential => &[Part::Credential],
@@ -320,11 +344,19 @@ impl BoundLimit {
                 Part::Model => {}
             }
         }
-        match parts.contains(&Part::Model) {
-            true => HeldKey::ButModel(hasher),
-            false => HeldKey::Known(pool::Key(hasher.finish128().as_u128())),
-        }
+        hasher
     }
+}
+
+fn finish(hasher: &SipHasher13) -> pool::Key {
+    pool::Key(hasher.finish128().as_u128())
+}
+
+/// The key with the model that was asked for, which goes in last wherever it is written.
+fn with_model(mut hasher: SipHasher13, model: Option<Uid>) -> pool::Key {
+    hasher.write_u8(12);
+    hasher.write_u64(model.map_or(0, |model| model.0));
+    finish(&hasher)
 }
 
 /// The key of a call as far as it is known before its model is.
@@ -332,7 +364,7 @@ impl BoundLimit {
 pub(crate) enum HeldKey {
     /// The model does not count.
     Known(pool::Key),
-    /// All parts but the model, which goes in last wherever it is written.
+    /// All parts but the model.
     ButModel(SipHasher13),
 }
 
@@ -341,12 +373,7 @@ impl HeldKey {
     pub(crate) fn of_model(&self, model: Option<Uid>) -> pool::Key {
         match self {
             Self::Known(key) => *key,
-            Self::ButModel(hasher) => {
-                let mut hasher = *hasher;
-                hasher.write_u8(12);
-                hasher.write_u64(model.map_or(0, |model| model.0));
-                pool::Key(hasher.finish128().as_u128())
-            }
+            Self::ButModel(hasher) => with_model(*hasher, model),
         }
     }
 }

@@ -76,15 +76,23 @@ impl CallPlan {
         Self::default()
     }
 
+    #[cold]
+    fn forget_spend(&mut self) {
+        self.spend.clear();
+        self.spend_told = false;
+    }
+
     /// Forgets the request before. Permits must have been given back.
+    #[inline]
     pub(crate) fn clear(&mut self) {
         self.target.clear();
         self.request_fields.clear();
         self.response_fields.clear();
         self.spent_fields = FieldSet::EMPTY;
         self.unknown_key = false;
-        self.spend.clear();
-        self.spend_told = false;
+        if !self.spend.is_empty() {
+            self.forget_spend();
+        }
         self.caller.clear();
         self.stages = Stages::default();
     }

@@ -181,12 +181,8 @@ impl Snapshot {
             bound.push(bind(*owner, limits, now_unix_s, register)?);
         }
         for route in &mut self.routes {
-            let of = |owner: &u32| &bound[*owner as usize];
-            let owners = || route.limit_owners.iter().map(of);
-            route.limits = BoundLimits {
-                admit: owners().flat_map(|limits| &limits.admit).cloned().collect(),
-                spend: owners().flat_map(|limits| &limits.spend).cloned().collect(),
-            };
+            let owners = route.limit_owners.iter().map(|&owner| &bound[owner as usize]);
+            route.limits = BoundLimits::join(owners);
         }
         for plan in self.plans.values_mut() {
             plan.limits = bound[plan.owner as usize].clone();

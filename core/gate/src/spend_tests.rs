@@ -303,7 +303,7 @@ fn limits_of_the_model_and_of_the_provider_key_join() {
         assert_eq!(bench.reserve(&to(0)), Ok(0));
     }
     assert_eq!(bench.reserve(&to(0)), Err(Code::RateLimited));
-    let many = BoundLimits { spend: vec![model.spend[0].clone(); 32], ..BoundLimits::default() };
+    let many = BoundLimits { admit: vec![], spend: vec![model.spend[0].clone(); 32] };
     let too_many = Attempt { target: [&many, &none], ..to(0) };
     assert_eq!(bench.reserve(&too_many), Err(Code::LimitsUnavailable));
 }

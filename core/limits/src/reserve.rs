@@ -184,6 +184,7 @@ impl Shard {
     }
 
     /// Reservations of a call that ends without having settled them: they count as spent.
+    #[cold]
     pub(crate) fn spend_reservations(&mut self, permits: &mut Permits) {
         for reservation in permits.reservations.drain(..) {
             let Some(limit) = self.take_known(&reservation) else { continue };

@@ -136,8 +136,9 @@ impl Shard {
         self.all_or_nothing(now, limits, None, permits)
     }
 
-    /// [`Shard::admit`], or [`Shard::reserve`] for an attempt.
-    #[inline]
+    /// [`Shard::admit`], or [`Shard::reserve`] for an attempt. Either has its own copy: what does not concern it is not
+    /// asked.
+    #[inline(always)]
     pub(crate) fn all_or_nothing(
         &mut self,
         now: Now,
@@ -155,7 +156,12 @@ impl Shard {
         let mut admitted = Admitted::default();
         let mut least_share = f32::INFINITY;
         for (place, applied) in limits.iter().enumerate() {
-            match self.decide(now, pool_ns, place as u8, applied, attempt, permits) {
+            // Nothing of tokens and money is ever leased.
+            let decided = match attempt {
+                None => self.decide(now, pool_ns, place as u8, applied, permits),
+                Some(_) => self.decide_at_node(now, pool_ns, place as u8, applied, attempt, permits),
+            };
+            match decided {
                 Ok(Decided { standing, exceeded }) => {
                     admitted.soft_exceeded |= u32::from(exceeded) << place;
                     let share = standing.remaining as f32 / standing.limit as f32;
@@ -180,19 +186,18 @@ impl Shard {
         pool_ns: u64,
         place: u8,
         applied: &Applied<'_>,
-        attempt: Option<u8>,
         permits: &mut Permits,
     ) -> Result<Decided, Refusal> {
         let rule = &applied.limit.rule;
         let keys = applied.key.words(rule.ordinal);
         let Some(at) = self.cache.find(keys) else {
-            return self.decide_at_node(now, pool_ns, place, applied, attempt, permits);
+            return self.decide_at_node(now, pool_ns, place, applied, None, permits);
         };
         let clock_ns = if rule.method == Method::Calendar { now.wall_ns } else { pool_ns };
         let entry = self.cache.entry(at);
         let in_window = rule.method == Method::Gcra || clock_ns < entry.window_end_ns;
         if u64::from(entry.left) < applied.amount || !in_window || !rule.leasable {
-            return self.decide_at_node(now, pool_ns, place, applied, attempt, permits);
+            return self.decide_at_node(now, pool_ns, place, applied, None, permits);
         }
         entry.left -= applied.amount as u32;
         entry.used(applied.amount);
@@ -609,7 +614,9 @@ impl Shard {
             }
         }
         permits.bytes_held = 0;
-        self.spend_reservations(permits);
+        if !permits.reservations.is_empty() {
+            self.spend_reservations(permits);
+        }
         while permits.concurrent_held > 0 {
             permits.concurrent_held -= 1;
             self.release_permit(permits.concurrent[usize::from(permits.concurrent_held)].take());

@@ -16,7 +16,9 @@ pub const COUNT_MAX: u64 = 1_000_000_000_000_000;
 
 object! {
     /// One limit: exactly one of `requests`, `tokens`, `input_tokens`, `output_tokens`, `usd`, `bytes`,
-    /// `concurrent`, with `per` for all but the last.
+    /// `concurrent`, with `per` for all but the last. Tokens and dollars are used by calls of models only: they are
+    /// reserved before such a call and settled after it, and refused on services, versions and routes that have an
+    /// upstream.
     Limit {
         /// Name, of its own within the owner; told to callers that are refused.
         optional name: LimitName = "kind/by/per, as requests/app/1s",
@@ -28,7 +30,7 @@ object! {
         optional input_tokens: Int<1, COUNT_MAX> = "not counted",
         /// LLM tokens that models write.
         optional output_tokens: Int<1, COUNT_MAX> = "not counted",
-        /// US dollars.
+        /// US dollars, exact to the nano-dollar, at most 10,000,000.
         optional usd: Usd = "not counted",
         /// Bytes of bodies.
         optional bytes: Int<1, COUNT_MAX> = "not counted",
@@ -46,7 +48,8 @@ object! {
         optional burst: Int<1, COUNT_MAX> = "the number counted",
         /// Whether it refuses or only tells.
         default mode: Mode = "hard",
-        /// Shares of use at which an alert is raised.
+        /// Shares of use at which an alert is raised. Of tokens and dollars what is reserved counts as used; at a refusal
+        /// all shares that the call would have reached are told.
         default alert_at: Vec<At<Percent>> = "[]",
         /// How tokens and money are reserved before a call.
         optional reserve: Reserve = "estimate",
@@ -100,9 +103,9 @@ choice! {
 choice! {
     /// How much is reserved before a call whose use is known only afterwards.
     Reserve {
-        /// what it will probably use
+        /// what it will probably use; what it uses more counts against the next calls
         Estimate = "estimate",
-        /// a proven upper bound
+        /// a proven upper bound; what has none is refused
         Bound = "bound",
     }
 }

@@ -270,7 +270,7 @@ pub struct Usd(pub u64);
 
 const NANO: u64 = 1_000_000_000;
 /// Most dollars of one limit: what a counter can hold of nano-dollars, rounded down.
-pub const USD_MAX: u64 = 10_000_000;
+const USD_MAX: u64 = 10_000_000;
 
 const USD_NANO_MAX: u64 = USD_MAX * NANO;
 

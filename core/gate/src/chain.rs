@@ -19,7 +19,7 @@ use crate::identity::{Desk, JwtCache, ReplayTable, Token, Who};
 use crate::limits::{BoundLimit, BoundLimits, Counted, KeySecret};
 use crate::plan::{Answer, CallPlan, Forward, LimitAnswer, Outcome, Rooms, Stage, Verdict};
 use crate::request::Request;
-use crate::router::{FieldSource, Found, Matched, MethodSet, Once, Probe, decoded_equals};
+use crate::router::{Found, Matched, MethodSet, Once, Probe, decoded_equals};
 use crate::snapshot::{BalanceBy, ListenerRule, RouteRule, Snapshot};
 use crate::spec::{CredentialKind, Id, Subscription, Uid};
 use crate::spend::SpendLimit;

@@ -146,7 +146,7 @@ fn keys_are_of_the_caller_and_the_model_that_was_asked_for() {
         (by(&[KeyPart::App, KeyPart::Model]), false, false),
         (by(&[KeyPart::Model, KeyPart::App]), false, false),
         (by(&[KeyPart::Route, KeyPart::Client]), true, true),
-        (by(&[header.clone()]), true, true),
+        (vec![header.clone()], true, true),
         (by(&[header, KeyPart::Model, KeyPart::Credential]), false, false),
     ];
     let none = BoundLimits::default();

@@ -20,7 +20,7 @@ use crate::limits::{BoundLimit, BoundLimits, Counted, KeySecret};
 use crate::plan::{Answer, CallPlan, Forward, LimitAnswer, Outcome, Rooms, Stage, Verdict};
 use crate::request::Request;
 use crate::router::{Found, Matched, MethodSet, Once, Probe, decoded_equals};
-use crate::snapshot::{BalanceBy, ListenerRule, RouteRule, Snapshot};
+use crate::snapshot::{Backend, BalanceBy, ListenerRule, RouteRule, Snapshot};
 use crate::spec::{CredentialKind, Id, Subscription, Uid};
 use crate::spend::SpendLimit;
 use crate::trace::{self, IdSource, RequestId, Trace};
@@ -469,9 +469,13 @@ impl<'l> Chosen<'l> {
         ]
     }
 
-    /// Whether there are any of them.
+    /// Whether the call asks a model, and there are any of them.
     #[inline]
     fn spends(&self, caller: &Identified<'_, 'l, 'l>) -> bool {
+        matches!(caller.routed.route.to, Backend::Ai(_)) && self.has_spend(caller)
+    }
+
+    fn has_spend(&self, caller: &Identified<'_, 'l, 'l>) -> bool {
         !caller.routed.route.limits.spend.is_empty()
             || caller.app.is_some_and(|entry| !entry.limits.spend.is_empty())
             || caller.credential.is_some_and(|entry| !entry.limits.spend.is_empty())

@@ -34,13 +34,19 @@ fn tokens(id: u32, amount: u64, kind: TokenKind, by: Vec<KeyPart>) -> Limit {
     }
 }
 
-/// One route `/a` for API keys of two apps, with these limits on the service.
+/// Routes `/a`, to models, and `/plain`, to an upstream, for API keys of two apps, with these limits on the service.
 fn spending(limits: Vec<Limit>) -> Spec {
-    let route = Route {
-        auth: Auth::Any(vec![AuthMethod::ApiKey { places: KeyPlace::defaults() }]),
-        ..open_route(50, "/a")
+    let service = AiService {
+        prefix: String::new(),
+        models: vec!["*".into()],
+        on_loss: OnLoss::Tell,
+        on_unknown_price: OnUnknownPrice::Deny,
     };
-    let mut spec = spec(vec![route, open_route(51, "/open")]);
+    let to_models = To::Ai(AiRoute { endpoint: Endpoint::ALL[0], service: Arc::new(service) });
+    let keyed =
+        |route| Route { auth: Auth::Any(vec![AuthMethod::ApiKey { places: KeyPlace::defaults() }]), ..route };
+    let mut spec =
+        spec(vec![keyed(Route { to: to_models, ..open_route(50, "/a") }), keyed(open_route(51, "/plain"))]);
     let hash_key = HashKey { id: "k1".to_owned(), key: [9; 32] };
     let key =
         |id, app, text| credential(id, app, CredentialKind::ApiKey(api_key::hash_api_key(&hash_key, text)));
@@ -129,6 +135,9 @@ fn calls_without_such_limits_hold_none() {
     assert_eq!(bench.spent(None).len(), 1);
     bench.call(FOREIGN);
     assert!(bench.spent(None).is_empty(), "the call before is forgotten");
+    bench.call(KEY);
+    assert_eq!(bench.code(&format!("GET /plain HTTP/1.1\nHost: x\nx-api-key: {KEY}")), Ok(1));
+    assert!(bench.spent(None).is_empty(), "nothing is spent where no model is asked");
     let none = BoundLimits::default();
     assert_eq!(bench.reserve(&attempt(FAST, &none, u64::MAX)), Ok(0));
     assert!(bench.plan.permits.is_empty());
@@ -146,7 +155,7 @@ fn keys_are_of_the_caller_and_the_model_that_was_asked_for() {
         (by(&[KeyPart::App, KeyPart::Model]), false, false),
         (by(&[KeyPart::Model, KeyPart::App]), false, false),
         (by(&[KeyPart::Route, KeyPart::Client]), true, true),
-        (by(&[header.clone()]), true, true),
+        (vec![header.clone()], true, true),
         (by(&[header, KeyPart::Model, KeyPart::Credential]), false, false),
     ];
     let none = BoundLimits::default();

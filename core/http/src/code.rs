@@ -107,12 +107,12 @@ codes! {
     IdentityUnavailable = 214, "identity_unavailable", 503, "Identity provider unavailable", "The credential could not be checked, as keys or introspection could not be reached in time.";
 
     // 300-399: limits and money
-    RateLimited = 300, "rate_limited", 429, "Too many requests", "A rate limit is exhausted; Retry-After says when it frees.";
-    QuotaExhausted = 301, "quota_exhausted", 429, "Quota exhausted", "A quota over a longer window is exhausted.";
+    RateLimited = 300, "rate_limited", 429, "Too many requests", "A rate limit, or the LLM tokens of some duration, are exhausted; Retry-After says when it frees.";
+    QuotaExhausted = 301, "quota_exhausted", 429, "Quota exhausted", "A quota of requests or LLM tokens over a window of the calendar is exhausted.";
     TooManyConcurrent = 302, "too_many_concurrent", 429, "Too many calls at once", "Too many calls of this caller are in flight.";
-    BudgetExhausted = 303, "budget_exhausted", 429, "Budget exhausted", "The money budget of the window is spent.";
+    BudgetExhausted = 303, "budget_exhausted", 429, "Budget exhausted", "The money budget of the window is spent, or reserved by calls under way.";
     TokensExhausted = 304, "tokens_exhausted", 429, "Token limit exhausted", "A limit of LLM tokens is exhausted.";
-    ExceedsLimit = 305, "exceeds_limit", 400, "Larger than the limit", "The call alone asks for more than the whole limit holds, so it can never pass.";
+    ExceedsLimit = 305, "exceeds_limit", 400, "Larger than the limit", "The call alone asks for more tokens or money than the whole limit holds, so it can never pass; waiting does not help.";
     UnboundedCost = 306, "unbounded_cost", 400, "Cost has no bound", "The cost of the call cannot be bounded, which the budget demands.";
     LedgerFull = 307, "ledger_full", 503, "Ledger unavailable", "The journal of money cannot be written, so no call that costs is admitted.";
     LimitsUnavailable = 308, "limits_unavailable", 503, "Limits unavailable", "A limit that must be exact could not be reached in time.";

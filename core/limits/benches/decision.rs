@@ -170,8 +170,8 @@ fn main() {
     };
     let minute = || Window::Duration(second * 60);
     let monthly = money(1, None, daily.window.clone());
-    reserved("calendar, reserve and settle", &[monthly.clone()], 1, 10_000);
-    reserved("calendar, reserve and settle, 1000 keys", &[monthly.clone()], 1000, 10_000);
+    reserved("calendar, reserve and settle", std::slice::from_ref(&monthly), 1, 10_000);
+    reserved("calendar, reserve and settle, 1000 keys", std::slice::from_ref(&monthly), 1000, 10_000);
     reserved("rolling, reserve and settle", &[money(1, None, minute())], 1, 10_000);
     reserved("rolling, reserve and settle, 1000 keys", &[money(1, None, minute())], 1000, 10_000);
     let four = [

@@ -68,6 +68,15 @@ enum How {
     Permit,
 }
 
+/// Who asks at the node.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    /// The limit's place among those of the call.
+    place: u8,
+    /// The attempt that reserves.
+    attempt: Option<u8>,
+}
+
 /// One taking of the call at hand, to undo it.
 #[derive(Debug, Clone, Copy)]
 struct Step {
@@ -258,7 +267,7 @@ impl Shard {
             }
             match taking {
                 Taking::Taken(taken) => {
-                    return Ok(self.taken(at, place, applied, attempt, now, taken, permits));
+                    return Ok(self.taken(at, Asked { place, attempt }, applied, now, taken, permits));
                 }
                 Taking::Short(short) => {
                     self.return_lease(at, pool_ns);
@@ -377,13 +386,13 @@ impl Shard {
     fn taken(
         &mut self,
         at: usize,
-        place: u8,
+        asked: Asked,
         applied: &Applied<'_>,
-        attempt: Option<u8>,
         now: Now,
         taken: Taken,
         permits: &mut Permits,
     ) -> Decided {
+        let Asked { place, attempt } = asked;
         let rule = &applied.limit.rule;
         let pool_ns = self.pool.clock.pool_ns(now);
         let entry = *self.cache.entry(at);

@@ -68,7 +68,7 @@ impl Wide<'_> {
 
     /// The word of an empty sub-bucket.
     fn empty(index: u64) -> u64 {
-        index / SUB_BUCKETS << AMOUNT_BITS
+        (index / SUB_BUCKETS) << AMOUNT_BITS
     }
 
     /// Waits until the block is held by `holder`. False: somebody else does not let go.

@@ -72,7 +72,7 @@ impl Check<'_> {
             let owner = if item.ai.is_some() { Owner::Caller } else { Owner::Upstream };
             self.limits(&item.limits, owner);
             if let Some(ai) = &item.ai {
-                self.limits(&ai.limits, owner);
+                self.limits(&ai.limits, Owner::Caller);
             }
             for version in &item.versions.value {
                 self.limits(&version.limits, Owner::Upstream);

@@ -143,6 +143,9 @@ impl Account {
     }
 }
 
+/// Limit, key, wall time and what is booked.
+type LedgerLine = (usize, Key, u64, Booking);
+
 /// An attempt under way.
 struct Attempt {
     worker: usize,
@@ -175,7 +178,7 @@ struct World {
     mono_zero: u64,
     wall_offset: i64,
     /// What a disk holds, and the ledger's lines since.
-    synced: Option<(Region, Vec<(usize, Key, u64, Booking)>)>,
+    synced: Option<(Region, Vec<LedgerLine>)>,
     totals: SpendTotals,
 }
 
@@ -577,7 +580,7 @@ impl World {
     }
 
     /// All since the last sync is lost but for the ledger, which is replayed.
-    fn cut_power(&mut self, (region, lines): (Region, Vec<(usize, Key, u64, Booking)>)) {
+    fn cut_power(&mut self, (region, lines): (Region, Vec<LedgerLine>)) {
         self.region = region;
         self.time += self.random.below(100 * SECOND);
         self.mono_zero = self.time - 5 * SECOND;

@@ -12,6 +12,7 @@ pub(crate) mod cite;
 mod event;
 mod feature;
 pub(crate) mod read;
+pub(crate) mod shape;
 pub(crate) mod write;
 
 pub use answer::{Answer, Choice, Stop};

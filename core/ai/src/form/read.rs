@@ -197,6 +197,11 @@ impl<'a> Fields<'a> {
         at.each(at.array(values)?, read)
     }
 
+    /// Leaves a member that was taken and has no place after all.
+    pub(crate) fn put_back(&mut self, name: &'static str, value: impl Into<Value<'a>>) {
+        self.0.push(name, value);
+    }
+
     /// What was not taken and says something.
     pub(crate) fn rest(self) -> Object<'a> {
         self.0.into_iter().filter(|(_, value)| !value.is_null()).collect()

@@ -13,6 +13,7 @@ pub mod dialect;
 pub mod endpoint;
 pub mod event_stream;
 pub mod form;
+pub mod gemini;
 pub mod glance;
 pub mod json;
 pub mod mistral;

@@ -228,14 +228,20 @@ fn gemini(told: &Value<'_>) -> Usage {
     }
 }
 
-/// Cached tokens stand beside `inputTokens`
+/// Cached tokens stand beside `inputTokens`; those that were written are told apart by their time in `cacheDetails`
 /// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html>).
 fn bedrock(told: &Value<'_>) -> Usage {
     let tokens = |name: &str| count(told, &[name]).unwrap_or(0);
+    let written = tokens("cacheWriteInputTokens");
+    let details = told.get("cacheDetails").and_then(Value::as_array).unwrap_or_default();
+    let hour = details.iter().filter(|detail| detail.get("ttl").is_some_and(|ttl| ttl.is("1h")));
+    let hour = hour.filter_map(|detail| count(detail, &["inputTokens"])).fold(0, u64::saturating_add);
+    let cache_write_1h = hour.min(written);
     Usage {
         input: tokens("inputTokens"),
         cached_read: tokens("cacheReadInputTokens"),
-        cache_write: tokens("cacheWriteInputTokens"),
+        cache_write: written - cache_write_1h,
+        cache_write_1h,
         output: tokens("outputTokens"),
         ..Usage::default()
     }
@@ -359,6 +365,12 @@ mod tests {
                 Bedrock,
                 r#"{"cacheReadInputTokens":5,"cacheWriteInputTokens":1322,"inputTokens":2,"outputTokens":5,"totalTokens":1334}"#,
                 Usage { input: 2, cached_read: 5, cache_write: 1322, output: 5, ..none },
+            ),
+            (
+                Bedrock,
+                r#"{"cacheWriteInputTokens":30,"inputTokens":2,"outputTokens":5,"totalTokens":37,
+                    "cacheDetails":[{"ttl":"1h","inputTokens":20},{"ttl":"5m","inputTokens":10}]}"#,
+                Usage { input: 2, cache_write: 10, cache_write_1h: 20, output: 5, ..none },
             ),
             (
                 Cohere,

@@ -7,6 +7,7 @@
 
 pub mod anthropic;
 pub mod ask;
+pub mod bedrock;
 pub mod catalogue;
 pub mod cohere;
 pub mod dialect;

@@ -560,7 +560,7 @@ fn settings_of_chat_become_those_of_the_dialect() {
         User,
         CacheKey,
         Verbosity,
-        Unknown,
+        Stored,
     ];
     assert_eq!(losses.features(), told);
     let (body, losses) = from_chat(

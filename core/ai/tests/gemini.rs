@@ -542,7 +542,7 @@ fn settings_of_chat_become_those_of_the_dialect() {
     );
     assert!(body.get("serviceTier").unwrap().is("standard"));
     use Feature::*;
-    let told = [Name, ParallelToolCalls, Stop, LogitBias, User, CacheKey, Verbosity, Metadata, Unknown];
+    let told = [Name, ParallelToolCalls, Stop, LogitBias, User, CacheKey, Verbosity, Metadata, Stored];
     assert_eq!(losses.features(), told);
 }
 
@@ -620,7 +620,7 @@ fn what_the_dialect_has_no_word_for_is_told() {
     );
     assert_eq!(
         losses.features(),
-        [Feature::CacheMark, Feature::ServerTools, Feature::Citations, Feature::Unknown]
+        [Feature::CacheMark, Feature::Document, Feature::Citations, Feature::ServerTools, Feature::Unknown]
     );
     assert_eq!(
         body.to_json(),

@@ -5,6 +5,7 @@ use super::write::{text_block, thought_block};
 use crate::dialect::Dialect;
 use crate::form::read::At;
 use crate::form::shape::{arguments_object, merge};
+use crate::form::write::{foreign, write_answer_rest};
 use crate::form::{Answer, Choice, Feature, Losses, Malformed, Part, Stop};
 use crate::json::{Object, Str, Value};
 use crate::usage::{Account, Usage};
@@ -117,10 +118,9 @@ pub fn write_answer<'r>(answer: &'r Answer<'_>, losses: &mut Losses) -> Object<'
         }
         tier => losses.tell_if(tier.is_some(), Feature::ServiceTier),
     }
-    if is_own {
-        merge(&mut body, &answer.rest);
-    } else {
-        losses.tell_if(!answer.rest.is_empty(), Feature::Unknown);
+    match is_own {
+        true => merge(&mut body, &answer.rest),
+        false => write_answer_rest(&mut body, &answer.rest, answer.from, Dialect::Bedrock, losses),
     }
     body
 }
@@ -170,7 +170,11 @@ fn write_part<'r>(part: &'r Part<'_>, from: Dialect, losses: &mut Losses) -> Opt
             None
         }
         Part::Foreign(value) if is_own => Some(value.clone()),
-        Part::Foreign(_) | Part::ToolResult(_) => {
+        Part::Foreign(value) => {
+            losses.tell(foreign(value));
+            None
+        }
+        Part::ToolResult(_) => {
             losses.tell(Feature::ServerTools);
             None
         }

@@ -4,6 +4,7 @@ use super::answer::{read_stop, write_stop, write_usage};
 use crate::dialect::Dialect;
 use crate::event_stream::Frame;
 use crate::form::read::{At, Fields};
+use crate::form::write::foreign;
 use crate::form::{Event, Feature, Losses, Malformed, Note, Opening, Stop};
 use crate::json::{Object, Str, Value};
 use crate::usage::{Account, Usage};
@@ -383,8 +384,8 @@ impl StreamWriter {
                 tell("contentBlockStart", members, write);
                 Kind::Foreign
             }
-            Opening::Foreign(_) => {
-                self.losses.tell(Feature::ServerTools);
+            Opening::Foreign(value) => {
+                self.losses.tell(foreign(value));
                 Kind::Foreign
             }
         };

@@ -4,13 +4,17 @@
 //! of tools wherever calls stand in the conversation, and no text that is empty. The writer sees to that, unless the
 //! request came in this dialect.
 
+mod settings;
+mod tools;
+
 use super::format;
-use super::model::{BETAS, Family};
+use super::model::Family;
 use crate::dialect::Dialect;
 use crate::form::shape::{Answered, Round, arguments_object, merge, rounds};
+use crate::form::write::{foreign, tell_rest};
 use crate::form::{
-    Arguments, CacheMark, Feature, Function, Losses, Media, MediaKind, MediaSource, Output, Part, Request,
-    ResultContent, Role, Text, Thinking, Thought, Tool, ToolCall, ToolChoice, ToolResult, Turn,
+    Arguments, CacheMark, Feature, Losses, Media, MediaKind, MediaSource, Part, Request, ResultContent, Role,
+    Text, Thought, Tool, ToolCall, ToolChoice, ToolResult, Turn,
 };
 use crate::json::{Object, Str, Value};
 
@@ -149,7 +153,7 @@ impl Writer<'_> {
     fn rounds<'r>(&mut self, request: &'r Request<'_>, turns: &'r [Turn<'_>]) -> Vec<Value<'r>> {
         for turn in &request.turns {
             self.losses.tell_if(turn.name.is_some(), Feature::Name);
-            self.losses.tell_if(!turn.rest.is_empty(), Feature::Unknown);
+            tell_rest(&turn.rest, self.from, Dialect::Bedrock, self.losses);
         }
         let mut messages: Vec<(bool, Vec<Value<'r>>)> = Vec::new();
         for round in rounds(turns) {
@@ -254,7 +258,7 @@ impl Writer<'_> {
                 blocks.push(wrapped("toolResult", written));
             }
             Part::Foreign(value) if self.is_own => blocks.push(value.clone()),
-            Part::Foreign(_) => self.losses.tell(Feature::ServerTools),
+            Part::Foreign(value) => self.losses.tell(foreign(value)),
         }
         // Also where a text said nothing: what stands before it is to be kept all the same.
         self.mark(cache_mark(part), blocks);
@@ -379,8 +383,7 @@ impl Writer<'_> {
         } else {
             self.losses.tell_if(call.signature.is_some(), Feature::ThinkingSignature);
             self.losses.tell_if(matches!(call.arguments, Arguments::Free(_)), Feature::CustomTools);
-            let is_lost = call.rest.iter().any(|(name, _)| !name.is("id"));
-            self.losses.tell_if(is_lost, Feature::Unknown);
+            tell_rest(&call.rest, self.from, Dialect::Bedrock, self.losses);
         }
         wrapped("toolUse", written)
     }
@@ -428,360 +431,8 @@ impl Writer<'_> {
             Part::Refusal(text) if !is_blank(text) => blocks.push(text_block(text.clone())),
             Part::Media(media) => blocks.extend(self.media(media)),
             Part::Foreign(value) if self.is_own => blocks.push(value.clone()),
-            Part::Foreign(_) => self.losses.tell(Feature::ServerTools),
+            Part::Foreign(value) => self.losses.tell(foreign(value)),
             Part::Refusal(_) | Part::Thought(_) | Part::ToolCall(_) | Part::ToolResult(_) => {}
-        }
-    }
-
-    /// The configuration of tools, which must be there wherever calls or results stand in the conversation.
-    fn tools<'r>(&mut self, request: &'r Request<'_>) -> Option<Object<'r>> {
-        let mut tools: Vec<Value<'r>> = Vec::new();
-        let parts = || request.turns.iter().flat_map(|turn| &turn.parts);
-        let calls = || {
-            parts().filter_map(|part| match part {
-                Part::ToolCall(call) => Some(call),
-                _ => None,
-            })
-        };
-        let forbids = request.tool_choice == Some(ToolChoice::None) && !self.is_own;
-        // None is what it calls where there are none.
-        if !forbids || calls().next().is_some() {
-            self.losses.tell_if(forbids, Feature::ToolChoice);
-            for tool in &request.tools {
-                self.tool(tool, &mut tools);
-            }
-        }
-        if !self.is_own && tools.is_empty() {
-            let mut names: Vec<&Str<'_>> = Vec::new();
-            for call in calls() {
-                if !names.contains(&&call.name) {
-                    names.push(&call.name);
-                }
-            }
-            tools.extend(names.into_iter().map(|name| {
-                let name = if name.is_empty() { "unnamed".into() } else { name.clone() };
-                spec(name, Some("Not available any more.".into()), no_parameters())
-            }));
-        }
-        if tools.is_empty() {
-            return None;
-        }
-        let mut config: Object<'_> = [("tools", tools)].into_iter().collect();
-        if let Some(choice) = self.tool_choice(request) {
-            config.push("toolChoice", choice);
-        }
-        Some(config)
-    }
-
-    fn tool<'r>(&mut self, tool: &'r Tool<'_>, tools: &mut Vec<Value<'r>>) {
-        let function = match tool {
-            Tool::Function(function) => function,
-            Tool::Foreign(value) if self.is_own => return tools.push(value.clone()),
-            Tool::Foreign(_) => return self.losses.tell(Feature::ServerTools),
-        };
-        if function.name.is_empty() && !self.is_own {
-            return self.losses.tell(Feature::Tools); // it could not be called
-        }
-        tools.push(self.function(function));
-        if self.is_own || self.family.caches_tools() {
-            self.mark(function.cache, tools);
-        } else {
-            self.losses.tell_if(function.cache.is_some(), Feature::CacheMark);
-        }
-    }
-
-    fn function<'r>(&mut self, function: &'r Function<'_>) -> Value<'r> {
-        let description = function.description.clone().filter(|text| self.is_own || !is_blank(text));
-        let schema = match &function.parameters {
-            Some(schema) if self.is_own => schema.clone(),
-            Some(Value::Object(schema)) => {
-                let mut schema = schema.clone();
-                if schema.get("type").is_none() {
-                    schema.push("type", "object");
-                }
-                schema.into()
-            }
-            _ => no_parameters(),
-        };
-        let mut written = spec(function.name.clone(), description, schema);
-        if let Value::Object(tool) = &mut written
-            && let Some(Value::Object(spec)) = tool.get_mut("toolSpec")
-        {
-            if let Some(strict) = function.strict {
-                spec.push("strict", strict);
-            }
-            if self.is_own {
-                merge(spec, &function.rest);
-            }
-        }
-        self.losses.tell_if(!self.is_own && !function.rest.is_empty(), Feature::Unknown);
-        written
-    }
-
-    fn tool_choice<'r>(&mut self, request: &'r Request<'_>) -> Option<Object<'r>> {
-        let parallel = request.parallel_tool_calls == Some(false);
-        self.losses.tell_if(parallel, Feature::ParallelToolCalls);
-        let empty = Object::default;
-        let is_there = |name: &Str<'_>| {
-            let mut tools = request.tools.iter();
-            tools.any(|tool| matches!(tool, Tool::Function(function) if function.name == *name))
-        };
-        match request.tool_choice.as_ref()? {
-            ToolChoice::Auto => Some([("auto", empty())].into_iter().collect()),
-            ToolChoice::None => None,
-            _ if request.tools.is_empty() => None,
-            ToolChoice::Required => Some([("any", empty())].into_iter().collect()),
-            ToolChoice::Function(name) if self.is_own || is_there(name) => {
-                let tool: Object<'_> = [("name", name.clone())].into_iter().collect();
-                Some([("tool", tool)].into_iter().collect())
-            }
-            ToolChoice::Function(_) => {
-                self.losses.tell(Feature::ToolChoice);
-                None
-            }
-            ToolChoice::Foreign(Value::Object(choice)) if self.is_own => Some(choice.clone()),
-            ToolChoice::Foreign(_) => {
-                self.losses.tell(Feature::AllowedTools);
-                None
-            }
-        }
-    }
-
-    /// Writes how much is to be thought; whether Claude does.
-    fn thinking<'r>(
-        &mut self,
-        thinking: &'r Thinking<'_>,
-        max_output: Option<u64>,
-        refuses: bool,
-        additional: &mut Object<'r>,
-        output: &mut Object<'r>,
-    ) -> bool {
-        let is_claude_s = self.from.reads_thoughts_of(Dialect::Bedrock);
-        if is_claude_s
-            && (self.is_own || self.family == Family::Claude)
-            && let Some(effort) = &thinking.effort
-        {
-            output.push("effort", effort.clone());
-        }
-        if self.is_own {
-            return own_thinking(thinking, additional);
-        }
-        let budget = match (thinking.budget, &thinking.effort) {
-            (Some(budget), _) => Some(budget),
-            (None, Some(effort)) if !is_claude_s => Some(budget_of(&effort.text())),
-            (None, _) => None,
-        };
-        let effort = || match (&thinking.effort, thinking.budget) {
-            (Some(effort), _) => Some(effort.clone()),
-            (None, Some(budget)) => Some(effort_of(budget).into()),
-            (None, None) => None,
-        };
-        match self.family {
-            Family::Claude => return self.claude(thinking, budget, max_output, refuses, additional),
-            Family::OpenAi => {
-                if let Some(effort) = effort().filter(|effort| !effort.is("none")) {
-                    additional.push("reasoning_effort", effort);
-                }
-            }
-            Family::Nova2 => {
-                let mut config = Object::default();
-                match effort().as_ref().map(Str::text).as_deref() {
-                    None | Some("none") => config.push("type", "disabled"),
-                    Some(word) => {
-                        config.push("type", "enabled");
-                        config.push(
-                            "maxReasoningEffort",
-                            match word {
-                                "minimal" | "low" => "low",
-                                "medium" => "medium",
-                                _ => "high",
-                            },
-                        );
-                    }
-                }
-                additional.push("reasoningConfig", config);
-            }
-            Family::Nova | Family::Other | Family::Unknown => {
-                self.losses
-                    .tell_if(thinking.budget.is_some_and(|budget| budget > 0), Feature::ThinkingBudget);
-                let is_asked = thinking.effort.as_ref().is_some_and(|effort| !effort.is("none"));
-                self.losses.tell_if(is_asked, Feature::Effort);
-            }
-        }
-        self.losses.tell_if(thinking.shown.is_some(), Feature::ThinkingShown);
-        false
-    }
-
-    fn claude<'r>(
-        &mut self,
-        thinking: &'r Thinking<'_>,
-        budget: Option<u64>,
-        max_output: Option<u64>,
-        refuses: bool,
-        additional: &mut Object<'r>,
-    ) -> bool {
-        let mut written = Object::default();
-        let most = max_output.map_or(u64::MAX, |most| most.saturating_sub(1));
-        match budget {
-            Some(0) => {
-                written.push("type", "disabled");
-                additional.push("thinking", written);
-                return false;
-            }
-            // Its budget is a part of the answer's.
-            Some(_) if most < THINKING_TOKENS_MIN || refuses => {
-                self.losses.tell(Feature::ThinkingBudget);
-                return false;
-            }
-            Some(budget) => {
-                let is_cut = thinking.budget.is_some_and(|asked| asked > most);
-                self.losses.tell_if(is_cut, Feature::ThinkingBudget);
-                written.push("type", "enabled");
-                written.push("budget_tokens", budget.clamp(THINKING_TOKENS_MIN, most));
-            }
-            None if thinking.effort.is_some() && thinking.shown.is_none() => return false,
-            None => written.push("type", "adaptive"),
-        }
-        match &thinking.shown {
-            Some(shown) if self.from == Dialect::Anthropic => written.push("display", shown.clone()),
-            shown => self.losses.tell_if(shown.is_some(), Feature::ThinkingShown),
-        }
-        additional.push("thinking", written);
-        true
-    }
-
-    fn inference<'r>(
-        &mut self,
-        request: &'r Request<'_>,
-        thinks: bool,
-        additional: &mut Object<'r>,
-    ) -> Object<'r> {
-        let mut config = Object::default();
-        if let Some(most) = request.max_output {
-            config.push("maxTokens", most);
-        }
-        let sampling = &request.sampling;
-        if let Some(temperature) = &sampling.temperature {
-            // Others go up to 2; and whoever thinks does so at 1.
-            let value = temperature.as_f64();
-            let is_kept = self.is_own || (value <= 1.0 && (!thinks || value == 1.0));
-            self.losses.tell_if(!is_kept, Feature::Temperature);
-            match is_kept {
-                true => config.push("temperature", Value::Number(temperature.clone())),
-                false if thinks => {}
-                false => config.push("temperature", 1),
-            }
-        }
-        if let Some(top_p) = &sampling.top_p {
-            config.push("topP", Value::Number(top_p.clone()));
-        }
-        if let Some(top_k) = &sampling.top_k {
-            let top_k = Value::Number(top_k.clone());
-            match self.family {
-                _ if self.is_own => additional.push("top_k", top_k),
-                Family::Claude if !thinks => additional.push("top_k", top_k),
-                Family::Nova | Family::Nova2 => {
-                    let inner: Object<'_> = [("topK", top_k)].into_iter().collect();
-                    additional.push("inferenceConfig", inner);
-                }
-                _ => self.losses.tell(Feature::TopK),
-            }
-        }
-        let stop = request.stop.iter().filter(|text| self.is_own || !is_blank(text));
-        let stop: Vec<Value<'_>> = stop.map(|text| text.clone().into()).collect();
-        self.losses.tell_if(stop.len() < request.stop.len(), Feature::Stop);
-        if !stop.is_empty() {
-            config.push("stopSequences", stop);
-        }
-        config
-    }
-
-    fn betas<'r>(&mut self, request: &'r Request<'_>, additional: &mut Object<'r>) {
-        if self.is_own {
-            return;
-        }
-        let Some(Value::Array(betas)) = request.rest.get("anthropic_beta") else { return };
-        let is_allowed = |beta: &&Value<'_>| BETAS.iter().any(|allowed| beta.is(allowed));
-        let allowed: Vec<Value<'_>> = betas.iter().filter(is_allowed).cloned().collect();
-        let is_claude = self.family == Family::Claude;
-        self.losses.tell_if(allowed.len() < betas.len() || !is_claude, Feature::Unknown);
-        if is_claude && !allowed.is_empty() {
-            additional.push("anthropic_beta", allowed);
-        }
-    }
-
-    fn output<'r>(&mut self, request: &'r Request<'_>, config: &mut Object<'r>) {
-        match &request.output {
-            None | Some(Output::Text) => {}
-            Some(Output::Json) => self.losses.tell(Feature::Json),
-            Some(Output::Schema { name, description, schema, .. }) => {
-                let mut definition: Object<'_> = [("schema", schema.to_json())].into_iter().collect();
-                for (member, text) in [("name", name), ("description", description)] {
-                    if let Some(text) = text {
-                        definition.push(member, text.clone());
-                    }
-                }
-                let structure: Object<'_> = [("jsonSchema", definition)].into_iter().collect();
-                let mut format: Object<'_> = [("type", "json_schema")].into_iter().collect();
-                format.push("structure", structure);
-                config.push("textFormat", format);
-            }
-        }
-    }
-
-    /// What the caller notes, where it is what Converse takes: at most 16 short texts.
-    fn metadata<'r>(&mut self, request: &'r Request<'_>) -> Option<Value<'r>> {
-        let metadata = request.metadata.as_ref()?;
-        let is_valid = |text: &str, least: usize| {
-            (least..=256).contains(&text.len())
-                && text.chars().all(|letter| {
-                    letter.is_ascii_alphanumeric() || letter.is_whitespace() || ":_@$#=/+,-.".contains(letter)
-                })
-        };
-        let is_taken = self.is_own
-            || metadata.as_object().is_some_and(|members| {
-                (1..=16).contains(&members.len())
-                    && members.iter().all(|(name, value)| {
-                        is_valid(&name.text(), 1) && value.as_text().is_some_and(|text| is_valid(&text, 0))
-                    })
-            });
-        self.losses.tell_if(!is_taken, Feature::Metadata);
-        is_taken.then(|| metadata.clone())
-    }
-
-    fn service_tier<'r>(&mut self, request: &'r Request<'_>) -> Option<Str<'r>> {
-        let tier = request.service_tier.as_ref()?;
-        match tier.text().as_ref() {
-            _ if self.is_own => Some(tier.clone()),
-            "default" | "flex" | "priority" | "reserved" => Some(tier.clone()),
-            "standard" | "standard_only" => Some("default".into()),
-            "auto" => None,
-            _ => {
-                self.losses.tell(Feature::ServiceTier);
-                None
-            }
-        }
-    }
-
-    fn lost(&mut self, request: &Request<'_>) {
-        let sampling = &request.sampling;
-        for (is_asked, feature) in [
-            (sampling.seed.is_some(), Feature::Seed),
-            (sampling.presence_penalty.is_some(), Feature::PresencePenalty),
-            (sampling.frequency_penalty.is_some(), Feature::FrequencyPenalty),
-            (sampling.logit_bias.is_some(), Feature::LogitBias),
-            (request.answers.is_some_and(|answers| answers > 1), Feature::Answers),
-            (request.logprobs.is_some(), Feature::Logprobs),
-            (request.user.is_some(), Feature::User),
-            (request.cache_key.is_some(), Feature::CacheKey),
-            (request.verbosity.is_some(), Feature::Verbosity),
-        ] {
-            self.losses.tell_if(is_asked, feature);
-        }
-        if !self.is_own {
-            let is_known = |name: &Str<'_>| name.is("anthropic_beta") || name.is("cache_control");
-            let is_lost = request.rest.iter().any(|(name, _)| !is_known(name));
-            self.losses.tell_if(is_lost, Feature::Unknown);
         }
     }
 }
@@ -791,26 +442,6 @@ fn marks_all(request: &Request<'_>) -> Option<CacheMark> {
     let control = request.rest.get("cache_control").filter(|_| request.from == Dialect::Anthropic)?;
     let is_hour = control.get("ttl").is_some_and(|ttl| ttl.is("1h"));
     Some(if is_hour { CacheMark::Hour } else { CacheMark::Usual })
-}
-
-fn own_thinking<'r>(thinking: &'r Thinking<'_>, additional: &mut Object<'r>) -> bool {
-    if thinking.budget.is_none() && thinking.shown.is_none() && thinking.effort.is_some() {
-        return false;
-    }
-    let mut written = Object::default();
-    match thinking.budget {
-        Some(0) => written.push("type", "disabled"),
-        Some(budget) => {
-            written.push("type", "enabled");
-            written.push("budget_tokens", budget);
-        }
-        None => written.push("type", "adaptive"),
-    }
-    if let Some(shown) = &thinking.shown {
-        written.push("display", shown.clone());
-    }
-    additional.push("thinking", written);
-    true
 }
 
 fn cache_mark(part: &Part<'_>) -> Option<CacheMark> {
@@ -877,21 +508,6 @@ fn trim_prefill(blocks: &mut Vec<Value<'_>>) {
     }
 }
 
-fn spec<'r>(name: Str<'r>, description: Option<Str<'r>>, schema: Value<'r>) -> Value<'r> {
-    let mut inner: Object<'_> = [("name", name)].into_iter().collect();
-    if let Some(description) = description {
-        inner.push("description", description);
-    }
-    inner.push("inputSchema", [("json", schema)].into_iter().collect::<Object<'_>>());
-    wrapped("toolSpec", inner)
-}
-
-/// The JSON Schema of a function that takes nothing.
-fn no_parameters() -> Value<'static> {
-    let members = [("type", Value::from("object")), ("properties", Object::default().into())];
-    members.into_iter().collect::<Object<'_>>().into()
-}
-
 /// The id of a call, as its result is to name it; its function's name where it has none.
 fn id_of<'r>(call: &'r ToolCall<'_>) -> Str<'r> {
     valid_id(call.id.as_ref().unwrap_or(&call.name), false)
@@ -922,25 +538,4 @@ fn valid_id<'r>(id: &Str<'r>, is_own: bool) -> Str<'r> {
         valid.push_str(&format!("-{hash:016x}"));
     }
     valid.into()
-}
-
-/// Tokens for a word of effort.
-fn budget_of(effort: &str) -> u64 {
-    match effort {
-        "none" => 0,
-        "minimal" => THINKING_TOKENS_MIN,
-        "low" => 4096,
-        "medium" => 16384,
-        _ => 32768,
-    }
-}
-
-/// The word for so many tokens.
-fn effort_of(budget: u64) -> &'static str {
-    match budget {
-        0 => "none",
-        1..=4096 => "low",
-        4097..=16384 => "medium",
-        _ => "high",
-    }
 }

@@ -57,6 +57,20 @@ fn pages<'v, 'a>(citation: &'v Value<'a>, from: Dialect) -> Vec<Page<'v, 'a>> {
                 .filter_map(|document| page(document, range(citation, "start", "end")))
                 .collect();
         }
+        // Which of the text is from where is told in bytes of all parts, not in characters of one.
+        Dialect::Gemini => {
+            let chunks = citation.get("groundingMetadata").and_then(|told| told.get("groundingChunks"));
+            let chunks = chunks.and_then(Value::as_array).unwrap_or_default();
+            let webs = chunks.iter().filter_map(|chunk| chunk.get("web"));
+            let page = |web: &'v Value<'a>| {
+                Some(Page { url: web.get("uri")?, title: web.get("title"), range: None })
+            };
+            return webs.filter_map(page).collect();
+        }
+        Dialect::Bedrock => {
+            let web = citation.get("location").and_then(|place| place.get("web"));
+            web.and_then(|web| Some(Page { url: web.get("url")?, title: citation.get("title"), range: None }))
+        }
         _ => None,
     };
     one.into_iter().collect()

@@ -69,7 +69,7 @@ fn is_shared(name: &str, from: Dialect, to: Dialect) -> bool {
 }
 
 /// The feature that is lost with a member of a request; none where its value says what is so anyway.
-fn lost(name: &str, value: &Value<'_>) -> Option<Feature> {
+pub(crate) fn lost(name: &str, value: &Value<'_>) -> Option<Feature> {
     let is_set = value.as_bool() != Some(false);
     match name {
         "store" | "background" => is_set.then_some(Feature::Stored),
@@ -78,6 +78,8 @@ fn lost(name: &str, value: &Value<'_>) -> Option<Feature> {
         "prefix" => is_set.then_some(Feature::Prefill),
         "safe_prompt" => is_set.then_some(Feature::Safety),
         "safety_mode" | "safety_identifier" | "guardrails" | "moderation" => Some(Feature::Safety),
+        "safetySettings" | "guardrailConfig" => Some(Feature::Safety),
+        "cachedContent" => Some(Feature::Stored),
         "web_search_options" => Some(Feature::WebSearch),
         "modalities" | "audio" => Some(Feature::Modalities),
         "prediction" => Some(Feature::Prediction),

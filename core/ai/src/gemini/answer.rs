@@ -6,6 +6,7 @@ use super::write::{call_part, media_part, text_part, thought_part};
 use crate::dialect::Dialect;
 use crate::form::read::At;
 use crate::form::shape::merge;
+use crate::form::write::{foreign, write_answer_rest};
 use crate::form::{Answer, Choice, Feature, Losses, Malformed, Part, Stop, Text};
 use crate::json::{Object, Str, Value};
 use crate::usage::{Account, Usage};
@@ -186,10 +187,9 @@ pub fn write_answer<'r>(answer: &'r Answer<'_>, model: &'r str, losses: &mut Los
     if !answer.id.is_empty() {
         body.push("responseId", answer.id.clone());
     }
-    if is_own {
-        merge(&mut body, &answer.rest);
-    } else {
-        losses.tell_if(!answer.rest.is_empty(), Feature::Unknown);
+    match is_own {
+        true => merge(&mut body, &answer.rest),
+        false => write_answer_rest(&mut body, &answer.rest, answer.from, Dialect::Gemini, losses),
     }
     losses.tell_if(answer.service_tier.is_some() && !is_own, Feature::ServiceTier);
     body
@@ -269,7 +269,11 @@ fn write_part<'r>(part: &'r Part<'_>, from: Dialect, losses: &mut Losses) -> Opt
         Part::ToolCall(call) => Some(call_part(call, is_own).into()),
         Part::Media(media) => Some(media_part(media, is_own)),
         Part::Foreign(value) if is_own => Some(value.clone()),
-        Part::Foreign(_) | Part::ToolResult(_) => {
+        Part::Foreign(value) => {
+            losses.tell(foreign(value));
+            None
+        }
+        Part::ToolResult(_) => {
             losses.tell(Feature::ServerTools);
             None
         }

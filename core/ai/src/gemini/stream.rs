@@ -6,6 +6,7 @@ use super::request::{MADE_ID, read_part};
 use crate::dialect::Dialect;
 use crate::form::read::{At, Fields};
 use crate::form::shape::{arguments_object, merge};
+use crate::form::write::foreign;
 use crate::form::{Arguments, Event, Feature, Losses, Malformed, Note, Opening, Part, Stop};
 use crate::json::{Object, Str, Value};
 use crate::usage::{Account, Usage};
@@ -429,7 +430,7 @@ impl StreamWriter {
             Opening::Foreign(value) if self.from == Dialect::Gemini => {
                 (Place::Nowhere, Some(value.clone()), None)
             }
-            Opening::Foreign(_) => (Place::Nowhere, None, Some(Feature::ServerTools)),
+            Opening::Foreign(value) => (Place::Nowhere, None, Some(foreign(value))),
             Opening::ToolCall { id, name, is_free } => {
                 let call = Call {
                     id: id.clone().map(Str::into_owned),

@@ -7,6 +7,7 @@ use super::request::MADE_ID;
 use super::schema::{clean, takes_nothing};
 use crate::dialect::Dialect;
 use crate::form::shape::{Answered, Round, arguments_object, merge, rounds};
+use crate::form::write::{foreign, has_function, tell_rest, write_rest};
 use crate::form::{
     Arguments, CacheMark, Feature, Function, Losses, Media, MediaKind, MediaSource, Output, Part, Request,
     ResultContent, Role, Text, Thinking, Thought, Tool, ToolCall, ToolChoice, ToolResult, Turn,
@@ -49,10 +50,9 @@ pub fn write_request<'r>(request: &'r Request<'_>, model: &'r str, losses: &mut 
         body.push("serviceTier", tier);
     }
     writer.lost(request);
-    if is_own {
-        merge(&mut body, &request.rest);
-    } else {
-        writer.losses.tell_if(!request.rest.is_empty(), Feature::Unknown);
+    match is_own {
+        true => merge(&mut body, &request.rest),
+        false => write_rest(&mut body, &request.rest, request.from, Dialect::Gemini, writer.losses),
     }
     body
 }
@@ -134,7 +134,7 @@ impl Writer<'_> {
     fn tell_turn(&mut self, turn: &Turn<'_>) {
         if !self.is_own {
             self.losses.tell_if(turn.name.is_some(), Feature::Name);
-            self.losses.tell_if(!turn.rest.is_empty(), Feature::Unknown);
+            tell_rest(&turn.rest, self.from, Dialect::Gemini, self.losses);
         }
     }
 
@@ -214,10 +214,7 @@ impl Writer<'_> {
             Part::ToolCall(call) => {
                 self.mark(call.cache);
                 self.losses.tell_if(matches!(call.arguments, Arguments::Free(_)), Feature::CustomTools);
-                if !self.is_own {
-                    let is_lost = call.rest.iter().any(|(name, _)| !name.is("id"));
-                    self.losses.tell_if(is_lost, Feature::Unknown);
-                }
+                tell_rest(&call.rest, self.from, Dialect::Gemini, self.losses);
                 Some(call_part(call, self.is_own).into())
             }
             Part::ToolResult(result) => {
@@ -231,8 +228,8 @@ impl Writer<'_> {
                 Some(wrapped("functionResponse", written))
             }
             Part::Foreign(value) if self.is_own => Some(value.clone()),
-            Part::Foreign(_) => {
-                self.losses.tell(Feature::ServerTools);
+            Part::Foreign(value) => {
+                self.losses.tell(foreign(value));
                 None
             }
         }
@@ -366,21 +363,14 @@ impl Writer<'_> {
             }
             Some(_) | None => {}
         }
-        if self.is_own {
-            merge(&mut written, &function.rest);
-        } else {
-            self.losses.tell_if(!function.rest.is_empty(), Feature::Unknown);
-        }
+        write_rest(&mut written, &function.rest, self.from, Dialect::Gemini, self.losses);
         written.into()
     }
 
     fn tool_choice<'r>(&mut self, request: &'r Request<'_>) -> Option<Object<'r>> {
         let parallel = request.parallel_tool_calls == Some(false);
         self.losses.tell_if(parallel, Feature::ParallelToolCalls);
-        let is_there = |name: &Str<'_>| {
-            let mut tools = request.tools.iter();
-            tools.any(|tool| matches!(tool, Tool::Function(function) if function.name == *name))
-        };
+        let is_there = |name: &Str<'_>| has_function(&request.tools, name);
         let (mode, names) = match request.tool_choice.as_ref()? {
             ToolChoice::Auto => ("AUTO", Vec::new()),
             ToolChoice::None => ("NONE", Vec::new()),

@@ -5,7 +5,22 @@
 use penstock_ai::dialect::Dialect;
 use penstock_ai::form::{Answer, Collected, Event, Losses, Malformed, Request};
 use penstock_ai::json::Object;
-use penstock_ai::{anthropic, cohere, mistral, openai_chat, openai_responses};
+use penstock_ai::{anthropic, bedrock, cohere, gemini, mistral, openai_chat, openai_responses};
+
+/// Models whose requests differ.
+const MODELS: [&str; 4] =
+    ["gemini-2.5-pro", "gemini-3-flash", "us.anthropic.claude-x-v1:0", "amazon.nova-2-lite-v1:0"];
+
+/// The types of Converse's events: a line begins with a byte that counts them.
+const TYPES: [&str; 7] = [
+    "contentBlockDelta",
+    "contentBlockStart",
+    "contentBlockStop",
+    "messageStart",
+    "messageStop",
+    "metadata",
+    "modelStreamErrorException",
+];
 
 /// How a dialect is read.
 pub(crate) struct Reader {
@@ -34,6 +49,31 @@ reader!(RESPONSES, OpenAiResponses, openai_responses);
 reader!(ANTHROPIC, Anthropic, anthropic);
 reader!(COHERE, Cohere, cohere);
 reader!(MISTRAL, Mistral, mistral);
+
+pub(crate) static GEMINI: Reader = Reader {
+    dialect: Dialect::Gemini,
+    request: gemini::read_request,
+    answer: gemini::read_answer,
+    stream: |lines, events| {
+        let mut reader = gemini::StreamReader::default();
+        let read = lines.iter().try_for_each(|line| reader.read(line, events));
+        reader.finish(events);
+        read
+    },
+};
+
+pub(crate) static BEDROCK: Reader = Reader {
+    dialect: Dialect::Bedrock,
+    request: bedrock::read_request,
+    answer: bedrock::read_answer,
+    stream: |lines, events| {
+        let mut reader = bedrock::StreamReader::default();
+        let mut typed = lines.iter().filter_map(|line| line.split_first());
+        typed.try_for_each(|(kind, payload)| {
+            reader.read(TYPES[usize::from(*kind) % TYPES.len()], payload, events)
+        })
+    },
+};
 
 fn text(object: &Object<'_>) -> Vec<u8> {
     let mut out = Vec::new();
@@ -83,6 +123,36 @@ fn request_in_all(request: &Request<'_>) {
     reads_back(cohere::read_request(&written), &written);
     let written = text(&mistral::write_request(request, "m", &mut losses));
     reads_back(mistral::read_request(&written), &written);
+    for model in MODELS {
+        let written = text(&gemini::write_request(request, model, &mut losses));
+        settles(Dialect::Gemini, gemini::read_request(&written), |request| {
+            text(&gemini::write_request(request, model, &mut Losses::default()))
+        });
+        let written = text(&bedrock::write_request(request, model, &mut losses));
+        settles(Dialect::Bedrock, bedrock::read_request(&written), |request| {
+            text(&bedrock::write_request(request, model, &mut Losses::default()))
+        });
+    }
+}
+
+/// What a dialect has written itself once, and reads again, it writes so from then on.
+fn settles(dialect: Dialect, read: Result<Request<'_>, Malformed>, write: impl Fn(&Request<'_>) -> Vec<u8>) {
+    match read {
+        Ok(request) => {
+            assert_eq!(request.from, dialect);
+            let once = write(&request);
+            let reader = if dialect == Dialect::Gemini { &GEMINI } else { &BEDROCK };
+            match (reader.request)(&once) {
+                Ok(again) => assert_eq!(text_of(&write(&again)), text_of(&once)),
+                Err(error) => reads_back::<()>(Err(error), &once),
+            }
+        }
+        Err(error) => reads_back::<()>(Err(error), b""),
+    }
+}
+
+fn text_of(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
 }
 
 fn answer_in_all(answer: &Answer<'_>) {
@@ -95,6 +165,10 @@ fn answer_in_all(answer: &Answer<'_>) {
     reads_back(anthropic::read_answer(&written), &written);
     let written = text(&mistral::write_answer(answer, "m", &mut losses));
     reads_back(mistral::read_answer(&written), &written);
+    let written = text(&gemini::write_answer(answer, "m", &mut losses));
+    reads_back(gemini::read_answer(&written), &written);
+    let written = text(&bedrock::write_answer(answer, &mut losses));
+    reads_back(bedrock::read_answer(&written), &written);
     // A stream may have no choice at all, and then there is no message.
     let written = text(&cohere::write_answer(answer, &mut losses));
     if !answer.choices.is_empty() {
@@ -152,4 +226,15 @@ fn stream_in_all(from: Dialect, events: &[Event<'_>]) {
     let mut writer = mistral::StreamWriter::new("m").reading(from);
     events.iter().for_each(|event| writer.write(event, |data| written.push(data.to_vec())));
     again(&MISTRAL, &mut written);
+    let mut writer = gemini::StreamWriter::new("m", from);
+    events.iter().for_each(|event| writer.write(event, |data| written.push(data.to_vec())));
+    again(&GEMINI, &mut written);
+    let mut writer = bedrock::StreamWriter::new(from);
+    events.iter().for_each(|event| {
+        writer.write(event, |kind, data| {
+            let kind = TYPES.iter().position(|known| *known == kind).unwrap_or(TYPES.len() - 1);
+            written.push([&[kind as u8], data].concat());
+        });
+    });
+    again(&BEDROCK, &mut written);
 }

@@ -694,3 +694,15 @@ fn trap_35_members_of_a_function_are_none_of_its_schema() {
     assert_eq!(function.parameters.as_ref().unwrap().to_json(), r#"{"type":"object"}"#);
     assert_eq!(json(&function.rest), r#"{"type":"custom"}"#);
 }
+
+#[test]
+fn pages_of_the_web_are_cited_in_chat() {
+    let body = br#"{"output":{"message":{"role":"assistant","content":[{"citationsContent":{"content":[{"text":"abc"}],
+        "citations":[{"title":"T","location":{"web":{"url":"https://x"}}}]}}]}},"stopReason":"end_turn","usage":{}}"#;
+    let answer = read_answer(body).unwrap();
+    let mut losses = Losses::default();
+    let text = json(&openai_chat::write_answer(&answer, "m", &mut losses));
+    let page = r#"[{"type":"url_citation","url_citation":{"start_index":0,"end_index":3,"title":"T","url":"https://x"}}]"#;
+    assert!(text.contains(&format!(r#""annotations":{page}"#)), "{text}");
+    assert!(losses.is_empty(), "{losses}");
+}

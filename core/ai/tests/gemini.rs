@@ -791,3 +791,24 @@ fn answers_of_others_become_ones_of_the_dialect() {
     assert!(text.contains(r#""finishReason":"SAFETY""#), "{text}");
     assert_eq!(losses.features(), [Feature::ThinkingSignature, Feature::ThinkingSealed]);
 }
+
+#[test]
+fn pages_of_the_web_are_cited_in_chat() {
+    let body = br#"{"candidates":[{"content":{"parts":[{"text":"abc"}]},"finishReason":"STOP","groundingMetadata":{
+        "groundingChunks":[{"web":{"uri":"https://x","title":"T"}},{"retrievedContext":{"uri":"gs://b"}}]}}]}"#;
+    let answer = read_answer(body).unwrap();
+    let mut losses = Losses::default();
+    let text = json(&openai_chat::write_answer(&answer, "m", &mut losses));
+    let page = r#"[{"type":"url_citation","url_citation":{"start_index":0,"end_index":3,"title":"T","url":"https://x"}}]"#;
+    assert!(text.contains(&format!(r#""annotations":{page}"#)), "{text}");
+    assert!(losses.is_empty(), "{losses}");
+}
+
+#[test]
+fn settings_that_only_google_has_are_told_by_their_name_elsewhere() {
+    let body = br#"{"contents":[],"safetySettings":[],"cachedContent":"c","labels":{"a":"b"}}"#;
+    let request = read_request(body).unwrap();
+    let mut losses = Losses::default();
+    anthropic::write_request(&request, "m", 9, &mut losses);
+    assert_eq!(losses.features(), [Feature::Safety, Feature::Stored, Feature::Unknown]);
+}

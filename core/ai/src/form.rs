@@ -8,13 +8,15 @@
 //! What a writer has no word for it does not drop in silence: it tells the [`Feature`].
 
 mod answer;
+pub(crate) mod cite;
 mod event;
 mod feature;
 pub(crate) mod read;
+pub(crate) mod shape;
 pub(crate) mod write;
 
 pub use answer::{Answer, Choice, Stop};
-pub use event::{COLLECTED_MAX, Collected, Event, Opening};
+pub use event::{COLLECTED_MAX, Collected, Event, Note, Opening};
 pub use feature::{Feature, Losses};
 pub use read::Malformed;
 
@@ -91,6 +93,48 @@ impl Request<'_> {
             metadata: None,
             rest: Object::default(),
         }
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Whether it needs what a provider keeps: an earlier answer, a conversation, items of either. Such a request means
+    /// little anywhere else.
+    pub fn is_stateful(&self) -> bool {
+        let kept = ["previous_response_id", "conversation", "prompt"];
+        let is_reference = |part: &Part<'_>| match part {
+            Part::Foreign(value) => write::foreign(value) == Feature::Stored,
+            _ => false,
+        };
+        kept.iter().any(|name| self.rest.get(name).is_some())
+            || self.turns.iter().flat_map(|turn| &turn.parts).any(is_reference)
+    }
+
+    /// Whether it holds thoughts that only the deployment which made them can read. It is best asked again.
+    pub fn is_bound(&self) -> bool {
+        let parts = self.turns.iter().flat_map(|turn| &turn.parts);
+        parts.into_iter().any(|part| matches!(part, Part::Thought(thought) if thought.is_bound()))
+    }
+
+    /// Takes out what only the deployment that made it can read, for another one: thoughts that are signed or sealed, and
+    /// ids of items. The thoughts are told.
+    pub fn unbind(&mut self, losses: &mut Losses) {
+        for turn in &mut self.turns {
+            turn.parts.retain(|part| match part {
+                Part::Thought(thought) => {
+                    losses.tell_if(thought.signature.is_some(), Feature::ThinkingSignature);
+                    losses.tell_if(thought.sealed.is_some(), Feature::ThinkingSealed);
+                    !thought.is_bound() && thought.id.is_none()
+                }
+                _ => true,
+            });
+            turn.rest.take("id");
+            for part in &mut turn.parts {
+                if let Part::ToolCall(call) = part {
+                    call.rest.take("id");
+                }
+            }
+        }
+        self.turns.retain(|turn| turn.role != Role::Assistant || !turn.parts.is_empty());
     }
 }
 
@@ -248,8 +292,22 @@ pub struct Thought<'a> {
     pub signature: Option<Str<'a>>,
     /// What only its provider can read, instead of the text or beside it.
     pub sealed: Option<Str<'a>>,
-    /// Its id at the provider.
+    /// Its id at the provider. Thoughts one after another with the same id are one there.
     pub id: Option<Str<'a>>,
+    /// In which dialect its signature, its id and what is sealed mean something; none: in the one that it was read from.
+    pub of: Option<Dialect>,
+}
+
+impl Thought<'_> {
+    /// Whether a provider of `to` can read its signature and what is sealed, where it was read from `from`.
+    pub fn is_readable(&self, from: Dialect, to: Dialect) -> bool {
+        to.reads_thoughts_of(self.of.unwrap_or(from))
+    }
+
+    /// Whether only one provider can read it.
+    pub fn is_bound(&self) -> bool {
+        self.signature.is_some() || self.sealed.is_some()
+    }
 }
 
 /// A call of a function.
@@ -265,6 +323,9 @@ pub struct ToolCall<'a> {
     pub signature: Option<Str<'a>>,
     /// Whether what was read up to here is to be kept.
     pub cache: Option<CacheMark>,
+    /// Members that its reader has no place for; `id` is its own as an item of the conversation, beside the one for its
+    /// result.
+    pub rest: Object<'a>,
 }
 
 /// What a function is called with.
@@ -337,6 +398,8 @@ pub struct Function<'a> {
     pub strict: Option<bool>,
     /// Whether what was read up to here is to be kept.
     pub cache: Option<CacheMark>,
+    /// Members that its reader has no place for. They never become a part of the schema.
+    pub rest: Object<'a>,
 }
 
 /// Whether and which function must be called.

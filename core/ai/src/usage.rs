@@ -140,6 +140,7 @@ fn openai(told: &Value<'_>) -> Usage {
     );
     let cached_read = cached.unwrap_or(0).min(prompt);
     let audio_input = of_prompt("audio_tokens").min(prompt - cached_read);
+    let cache_write = of_prompt("cache_write_tokens").min(prompt - cached_read - audio_input);
     let reasoning = of_completion("reasoning_tokens");
     let audio_output = of_completion("audio_tokens");
     // xAI counts reasoning beside the completion, and says so by its sum.
@@ -156,8 +157,9 @@ fn openai(told: &Value<'_>) -> Usage {
     };
     let audio_output = audio_output.min(output);
     Usage {
-        input: prompt - cached_read - audio_input,
+        input: prompt - cached_read - audio_input - cache_write,
         cached_read,
+        cache_write,
         audio_input,
         output: output - audio_output,
         reasoning,
@@ -226,14 +228,20 @@ fn gemini(told: &Value<'_>) -> Usage {
     }
 }
 
-/// Cached tokens stand beside `inputTokens`
+/// Cached tokens stand beside `inputTokens`; those that were written are told apart by their time in `cacheDetails`
 /// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html>).
 fn bedrock(told: &Value<'_>) -> Usage {
     let tokens = |name: &str| count(told, &[name]).unwrap_or(0);
+    let written = tokens("cacheWriteInputTokens");
+    let details = told.get("cacheDetails").and_then(Value::as_array).unwrap_or_default();
+    let hour = details.iter().filter(|detail| detail.get("ttl").is_some_and(|ttl| ttl.is("1h")));
+    let hour = hour.filter_map(|detail| count(detail, &["inputTokens"])).fold(0, u64::saturating_add);
+    let cache_write_1h = hour.min(written);
     Usage {
         input: tokens("inputTokens"),
         cached_read: tokens("cacheReadInputTokens"),
-        cache_write: tokens("cacheWriteInputTokens"),
+        cache_write: written - cache_write_1h,
+        cache_write_1h,
         output: tokens("outputTokens"),
         ..Usage::default()
     }
@@ -287,6 +295,12 @@ mod tests {
                     audio_output: 5,
                     ..none
                 },
+            ),
+            // What is written to a cache is a part of the prompt too.
+            (
+                OpenAiResponses,
+                r#"{"input_tokens":100,"output_tokens":1,"input_tokens_details":{"cached_tokens":60,"cache_write_tokens":30}}"#,
+                Usage { input: 10, cached_read: 60, cache_write: 30, output: 1, ..none },
             ),
             // xAI: reasoning beside the completion.
             (
@@ -351,6 +365,12 @@ mod tests {
                 Bedrock,
                 r#"{"cacheReadInputTokens":5,"cacheWriteInputTokens":1322,"inputTokens":2,"outputTokens":5,"totalTokens":1334}"#,
                 Usage { input: 2, cached_read: 5, cache_write: 1322, output: 5, ..none },
+            ),
+            (
+                Bedrock,
+                r#"{"cacheWriteInputTokens":30,"inputTokens":2,"outputTokens":5,"totalTokens":37,
+                    "cacheDetails":[{"ttl":"1h","inputTokens":20},{"ttl":"5m","inputTokens":10}]}"#,
+                Usage { input: 2, cache_write: 10, cache_write_1h: 20, output: 5, ..none },
             ),
             (
                 Cohere,

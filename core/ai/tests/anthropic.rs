@@ -119,7 +119,7 @@ fn what_is_malformed_is_told_with_its_place() {
 }
 
 #[test]
-fn parallel_results_come_first_in_one_turn() {
+fn trap_26_parallel_results_come_first_in_one_turn() {
     let said = messages(
         r#"[{"role":"user","content":"q"},
             {"role":"assistant","content":"","tool_calls":[
@@ -194,7 +194,7 @@ fn instructions_before_the_conversation_are_the_system_s() {
 }
 
 #[test]
-fn only_the_last_marks_of_caching_are_kept() {
+fn trap_36_only_the_last_marks_of_caching_are_kept() {
     let part = r#"{"type":"text","text":"t","cache_control":{"type":"ephemeral"}}"#;
     let tool = r#"{"type":"function","function":{"name":"f"},"cache_control":{"type":"ephemeral"}}"#;
     let (body, losses) = translated(&format!(
@@ -242,7 +242,7 @@ fn thinking_is_asked_for_within_what_the_provider_allows() {
 fn what_the_dialect_has_no_word_for_is_told() {
     let (body, losses) = translated(
         r#"{"model":"m","n":2,"seed":1,"presence_penalty":0,"frequency_penalty":0,"logit_bias":{},"logprobs":true,
-            "prompt_cache_key":"k","verbosity":"low","metadata":{"a":"b"},"service_tier":"flex","store":true,
+            "prompt_cache_key":"k","verbosity":"low","metadata":{"a":"b"},"service_tier":"flex","store":true,"not_known":1,
             "response_format":{"type":"json_object"},"stop":[" ","x"],
             "messages":[{"role":"user","name":"n","content":[{"type":"input_audio","input_audio":{"data":"A","format":"wav"}},
                 {"type":"file","file":{"file_id":"f"}},{"type":"text","text":"a"}]}]}"#,
@@ -264,6 +264,7 @@ fn what_the_dialect_has_no_word_for_is_told() {
         Stop,
         ServiceTier,
         Metadata,
+        Stored,
         Unknown,
     ];
     assert_eq!(losses.features(), told);

@@ -42,7 +42,9 @@ fn holds(events: &[Event<'_>]) {
                 parts.push(true);
                 assert!(!stopped[*choice as usize]);
             }
-            Event::Piece { choice, part, .. } | Event::Signature { choice, part, .. } => {
+            Event::Piece { choice, part, .. }
+            | Event::Signature { choice, part, .. }
+            | Event::Note { choice, part, .. } => {
                 assert!(open[*choice as usize][*part as usize]);
             }
             Event::Close { choice, part } => {
@@ -52,7 +54,7 @@ fn holds(events: &[Event<'_>]) {
                 assert!(open[*choice as usize].iter().all(|is_open| !is_open));
                 assert!(!std::mem::replace(&mut stopped[*choice as usize], true));
             }
-            Event::Usage(_) | Event::Failed { .. } | Event::End => {}
+            Event::Usage(_) | Event::ServiceTier(_) | Event::Failed { .. } | Event::End => {}
         }
     }
 }
@@ -120,7 +122,7 @@ fn call(answer: &Answer<'_>, n: usize) -> (Option<String>, String, String) {
 }
 
 #[test]
-fn arguments_go_to_the_call_of_their_index() {
+fn trap_06_arguments_go_to_the_call_of_their_index() {
     // Without ids, mixed: the second call begins before the first one's arguments are whole.
     let (events, answer) = read(&[
         br#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\""}}]}}]}"#,
@@ -180,7 +182,7 @@ fn thoughts_text_and_refusals_are_parts_of_their_own() {
 }
 
 #[test]
-fn an_error_within_a_stream_is_one() {
+fn trap_39_an_error_within_a_stream_is_one() {
     let (events, _) = read(&[
         br#"{"choices":[{"delta":{"content":"a"}}]}"#,
         br#"{"error":{"message":"busy","type":"overloaded","code":null}}"#,
@@ -205,7 +207,10 @@ fn malformed_chunks_are_told() {
             br#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{"}}]}}]}"#,
             "`choices[0].delta.tool_calls[0].function.name` is missing",
         ),
-        (br#"{"choices":[{"delta":{"content":7}}]}"#, "`choices[0].delta.content` must be a string"),
+        (
+            br#"{"choices":[{"delta":{"content":7}}]}"#,
+            "`choices[0].delta.content` must be a string or an array of parts",
+        ),
     ] {
         let refused = StreamReader::default().read(data, &mut Vec::new());
         assert_eq!(refused.map_err(|error| error.to_string()), Err(error.into()));

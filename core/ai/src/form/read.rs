@@ -31,6 +31,14 @@ pub enum Malformed {
         /// Where it stands.
         path: String,
     },
+    /// It is no answer: the provider says that it failed, whatever the status of HTTP was.
+    #[error("the provider failed: {message}")]
+    Failed {
+        /// Its own kind of the failure.
+        kind: Option<String>,
+        /// What it says.
+        message: String,
+    },
 }
 
 /// A place in a document.
@@ -187,6 +195,11 @@ impl<'a> Fields<'a> {
         let values = self.must(at, name)?;
         let at = at.member(name);
         at.each(at.array(values)?, read)
+    }
+
+    /// Leaves a member that was taken and has no place after all.
+    pub(crate) fn put_back(&mut self, name: &'static str, value: impl Into<Value<'a>>) {
+        self.0.push(name, value);
     }
 
     /// What was not taken and says something.

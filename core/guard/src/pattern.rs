@@ -38,10 +38,13 @@ impl Pattern {
             .onepass_size_limit(Some(PATTERN_NFA_BYTES_MAX))
             .dfa_size_limit(Some(PATTERN_NFA_BYTES_MAX))
             .hybrid_cache_capacity(CACHE_BYTES);
-        let whole = meta::Builder::new()
-            .configure(config)
-            .build_from_hir(&hir)
-            .map_err(|error| Fault::Pattern(short(&error.to_string())))?;
+        let whole =
+            meta::Builder::new().configure(config).build_from_hir(&hir).map_err(|error| {
+                match error.size_limit() {
+                    Some(_) => Fault::PatternNfaLarge,
+                    None => Fault::Pattern(short(&error.to_string())),
+                }
+            })?;
         let anchored = if for_streams { Some(anchored(&hir)?) } else { None };
         Ok(Self { whole, anchored })
     }

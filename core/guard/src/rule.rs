@@ -159,6 +159,11 @@ pub enum Fault {
     /// It matches the empty text, so everywhere.
     #[error("the regular expression matches the empty text, so it would match everywhere")]
     PatternEmpty,
+    /// Its automaton without states would have more bytes than [`PATTERN_NFA_BYTES_MAX`].
+    #[error(
+        "the regular expression is too large (more than {PATTERN_NFA_BYTES_MAX} bytes): shorten its repetitions"
+    )]
+    PatternNfaLarge,
     /// Its automaton would have more bytes than [`PATTERN_DFA_BYTES_MAX`].
     #[error(
         "the regular expression is too large for streams (more than {PATTERN_DFA_BYTES_MAX} bytes): shorten its \

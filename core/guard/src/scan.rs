@@ -25,6 +25,8 @@ pub struct Span {
     pub rule: u16,
     /// What is done with it.
     pub action: Action,
+    /// Where begins what it is known by, for instance the name of a setting whose value it is.
+    pub(crate) begun: usize,
 }
 
 /// Something that may begin in a text and of which the end has not come.
@@ -162,17 +164,17 @@ impl Scanner<'_, '_> {
             Found::No => {}
             Found::Yes(range) => {
                 self.done[detector as usize] = range.end;
-                self.span(range, detector.kind(), acts);
+                self.span(at, range, detector.kind(), acts);
             }
             Found::Wait { sure } => self.wait(Wait { start: at, sure, rest, kind: detector.kind(), acts }),
         }
     }
 
-    fn span(&mut self, range: Range<usize>, kind: Kind, acts: Acts) {
+    fn span(&mut self, begun: usize, range: Range<usize>, kind: Kind, acts: Acts) {
         if self.scan.spans.len() == SPANS_MAX {
             self.scan.is_flooded = true;
         } else {
-            self.scan.spans.push(Span { range, kind, rule: acts.rule, action: acts.action });
+            self.scan.spans.push(Span { range, kind, rule: acts.rule, action: acts.action, begun });
         }
     }
 
@@ -265,7 +267,7 @@ impl Scanner<'_, '_> {
                     if self.scan.is_flooded {
                         break;
                     }
-                    self.span(range, Kind::Regex, *acts);
+                    self.span(range.start, range, Kind::Regex, *acts);
                 }
             } else {
                 let find = |at: usize| {
@@ -282,8 +284,9 @@ impl Scanner<'_, '_> {
             match find(at) {
                 Found::No => at += 1,
                 Found::Yes(range) => {
+                    let begun = at;
                     at = range.end;
-                    self.span(range, kind, acts);
+                    self.span(begun, range, kind, acts);
                 }
                 // What begins later is decided together with it.
                 Found::Wait { sure } => {
@@ -328,6 +331,7 @@ fn merged(mut spans: Vec<Span>) -> Vec<Span> {
                     (last.action, last.rule) = (span.action, span.rule);
                 }
                 last.range.end = last.range.end.max(span.range.end);
+                last.begun = last.begun.min(span.begun);
             }
             _ => {
                 longest = span.range.len();

@@ -132,10 +132,7 @@ impl StreamGuard {
         }
         let mut found = scan(plan, &Text::new(&self.text, is_end), self.acting_from);
         let mut limit = found.wait.as_ref().map_or(self.text.len(), |wait| wait.start);
-        // A match that what is not decided may still become a part of waits with it.
-        if let Some(last) = found.spans.iter().find(|span| span.range.end > limit) {
-            limit = limit.min(last.range.start);
-        }
+        limit = held_with(&found.spans, limit);
         let decided = found.spans.partition_point(|span| span.range.end <= limit);
         for span in found.spans.drain(..decided) {
             self.settle(&span, out);
@@ -156,7 +153,8 @@ impl StreamGuard {
                 Overlong::Mask => wait.acts.action,
             };
             let range = self.acting_from..self.text.len();
-            self.settle(&Span { range, kind: wait.kind, rule: wait.acts.rule, action }, out);
+            let begun = range.start;
+            self.settle(&Span { range, kind: wait.kind, rule: wait.acts.rule, action, begun }, out);
             self.rest = if wait.sure.is_some() { wait.rest } else { None };
         }
     }
@@ -212,9 +210,7 @@ impl StreamGuard {
         if !plan.is_empty() {
             let found = scan(plan, &Text::new(&self.text, is_end), self.flagging_from);
             limit = found.wait.as_ref().map_or(limit, |wait| wait.start);
-            if let Some(last) = found.spans.iter().find(|span| span.range.end > limit) {
-                limit = limit.min(last.range.start);
-            }
+            limit = held_with(&found.spans, limit);
             for span in found.spans.iter().filter(|span| span.range.end <= limit) {
                 tell_span(span, &mut self.tally, self.is_editable);
             }
@@ -241,4 +237,12 @@ impl StreamGuard {
             self.flagging_from -= from;
         }
     }
+}
+
+/// Where begins what is held if all from `limit` on is: a match that what is not decided may become a part of waits too.
+fn held_with(spans: &[Span], limit: usize) -> usize {
+    spans
+        .iter()
+        .rev()
+        .fold(limit, |limit, span| if span.range.end > limit { limit.min(span.begun) } else { limit })
 }

@@ -85,14 +85,15 @@ fn domain_len(text: &str) -> Option<usize> {
     let mut len = None;
     let mut at = 0;
     for (n, label) in text.split('.').enumerate() {
-        let trimmed = label.trim_end_matches('-');
         if label.is_empty() || label.len() > 63 || label.starts_with('-') {
             break;
         }
-        if n > 0 && is_top(trimmed) {
-            len = Some(at + trimmed.len());
+        // A dash behind the last label may be one between words.
+        let first = label.split('-').next().unwrap_or_default();
+        if let Some(top) = [label, first].into_iter().find(|top| n > 0 && is_top(top)) {
+            len = Some(at + top.len());
         }
-        if trimmed.len() < label.len() {
+        if label.ends_with('-') {
             break;
         }
         at += label.len() + 1;

@@ -275,7 +275,9 @@ fn find_jwt(text: &Text<'_>, at: usize) -> Found {
         if is_signed { first >= PART_MIN && parts.next().is_some() } else { parts.count() >= 3 }
     };
     if text.is_open(end) {
-        return Found::Wait { sure: is_token(body).then_some(at) };
+        // Claims show what it is before its end.
+        let is_sure = is_token(body) || (is_signed && body.len() >= PART_MIN);
+        return Found::Wait { sure: is_sure.then_some(at) };
     }
     // The full stop of a sentence is none of it.
     let trimmed = body.iter().rposition(|byte| *byte != b'.').map_or(0, |last| last + 1);
@@ -319,12 +321,19 @@ fn find_pem(text: &Text<'_>, at: usize) -> Found {
 /// How far what began before `at` goes, and whether that is its end.
 pub(crate) fn go_on(rest: Rest, text: &Text<'_>, at: usize) -> (usize, bool) {
     match rest {
-        Rest::Run(charset) => {
-            let end = at + text.bytes[at..].iter().take_while(|byte| charset.has(**byte)).count();
-            (end, !text.is_open(end))
-        }
-        Rest::Pem => lines(text, at),
+        Rest::Run(charset) => run_of(charset, text, at),
+        Rest::Pem => match run_of(Charset::Base64, text, at) {
+            // What was hidden may have ended within a line.
+            (end, true) => lines(text, end),
+            open => open,
+        },
     }
+}
+
+/// How far characters of a set go, and whether that is known.
+fn run_of(charset: Charset, text: &Text<'_>, at: usize) -> (usize, bool) {
+    let end = at + text.bytes[at..].iter().take_while(|byte| charset.has(**byte)).count();
+    (end, !text.is_open(end))
 }
 
 /// Lines of a PEM block up to its end: of base64, and RFC 1421's header fields of sealed keys. Line ends may be written
@@ -356,10 +365,11 @@ fn lines(text: &Text<'_>, at: usize) -> (usize, bool) {
             let is_whole = rule == PEM_RULE.len() || name == PEM_NAME_MAX;
             return if text.is_open(end) && !is_whole { (passed, false) } else { (end, true) };
         }
-        let is_field = [&b"Proc-Type:"[..], b"DEK-Info:"].iter().any(|field| {
-            let begun = rest.len().min(field.len());
-            rest[..begun] == field[..begun]
-        });
+        let fields = [&b"Proc-Type:"[..], b"DEK-Info:"];
+        if !text.is_end && fields.iter().any(|field| field.len() > rest.len() && field.starts_with(rest)) {
+            return (passed, false);
+        }
+        let is_field = fields.iter().any(|field| rest.starts_with(field));
         let len = if is_field {
             rest.iter().take_while(|byte| !matches!(byte, b'\n' | b'\r' | b'\\')).count()
         } else {

@@ -4,51 +4,51 @@
 use std::sync::Arc;
 
 use penstock_guard::{
-    Action, ArgumentsGuard, Check, Compiled, Detector, Direction, Finds, Flow, MaskKey, Place, Rule, Rules, StreamGuard,
-    Texts, check,
+    Action, ArgumentsGuard, Check, Compiled, Detector, Direction, Finds, Flow, MaskKey, Place, Rule, Rules,
+    StreamGuard, Texts, check,
 };
 
-pub fn rule(finds: Finds, action: Action) -> Rule {
+pub(crate) fn rule(finds: Finds, action: Action) -> Rule {
     let is_input_only = matches!(finds, Finds::Injection { .. } | Finds::Size { .. });
     Rule { finds, on_input: true, on_output: !is_input_only, action, restore: false }
 }
 
-pub fn compiled(rules: Vec<Rule>) -> Arc<Compiled> {
+pub(crate) fn compiled(rules: Vec<Rule>) -> Arc<Compiled> {
     Arc::new(Compiled::new(&Rules { rules, ..Rules::default() }).unwrap_or_else(|all| panic!("{}", all[0])))
 }
 
-pub fn all_pii(action: Action) -> Arc<Compiled> {
+pub(crate) fn all_pii(action: Action) -> Arc<Compiled> {
     compiled(vec![rule(Finds::Pii(Detector::ALL.to_vec()), action)])
 }
 
-pub fn words(list: &[&str], whole: bool, action: Action) -> Rule {
+pub(crate) fn words(list: &[&str], whole: bool, action: Action) -> Rule {
     rule(Finds::Words { words: list.iter().map(|word| (*word).to_owned()).collect(), whole }, action)
 }
 
-pub fn regex(list: &[&str], action: Action) -> Rule {
+pub(crate) fn regex(list: &[&str], action: Action) -> Rule {
     rule(Finds::Regex(list.iter().map(|pattern| (*pattern).to_owned()).collect()), action)
 }
 
-pub const KEY: MaskKey = MaskKey::new([7; 32]);
+pub(crate) const KEY: MaskKey = MaskKey::new([7; 32]);
 
 /// What one detector finds in a text.
-pub fn found(detector: Detector, text: &str) -> Vec<&str> {
+pub(crate) fn found(detector: Detector, text: &str) -> Vec<&str> {
     let compiled = compiled(vec![rule(Finds::Pii(vec![detector]), Action::Mask)]);
     matches(&compiled, text)
 }
 
-pub fn matches<'t>(compiled: &Compiled, text: &'t str) -> Vec<&'t str> {
+pub(crate) fn matches<'t>(compiled: &Compiled, text: &'t str) -> Vec<&'t str> {
     check(compiled, Direction::Output, text).into_iter().map(|span| &text[span.range]).collect()
 }
 
 /// The text as a whole, masked.
-pub fn masked(compiled: &Compiled, text: &str) -> String {
+pub(crate) fn masked(compiled: &Compiled, text: &str) -> String {
     let mut check = Check::new(compiled, Direction::Output, &KEY);
     check.text(text, Place::ORDINARY).unwrap_or_else(|| text.to_owned())
 }
 
 /// The text in pieces that end at these bytes, masked.
-pub fn streamed(compiled: &Arc<Compiled>, pieces: &[&str]) -> String {
+pub(crate) fn streamed(compiled: &Arc<Compiled>, pieces: &[&str]) -> String {
     let mut guard = StreamGuard::new(Arc::clone(compiled), Direction::Output, KEY, true);
     let mut out = String::new();
     for piece in pieces {
@@ -58,7 +58,7 @@ pub fn streamed(compiled: &Arc<Compiled>, pieces: &[&str]) -> String {
     out
 }
 
-pub fn arguments(compiled: &Arc<Compiled>, pieces: &[&str]) -> String {
+pub(crate) fn arguments(compiled: &Arc<Compiled>, pieces: &[&str]) -> String {
     let mut guard = ArgumentsGuard::new(Arc::clone(compiled), Direction::Output, KEY, true);
     let mut out = String::new();
     for piece in pieces {
@@ -69,7 +69,7 @@ pub fn arguments(compiled: &Arc<Compiled>, pieces: &[&str]) -> String {
 }
 
 /// Pieces of a text that end at these places, as far as they are borders of characters.
-pub fn cut<'t>(text: &'t str, ends: &[usize]) -> Vec<&'t str> {
+pub(crate) fn cut<'t>(text: &'t str, ends: &[usize]) -> Vec<&'t str> {
     let mut ends: Vec<usize> = ends.iter().map(|end| text.floor_char_boundary(*end)).collect();
     ends.push(text.len());
     ends.sort_unstable();
@@ -78,7 +78,7 @@ pub fn cut<'t>(text: &'t str, ends: &[usize]) -> Vec<&'t str> {
 }
 
 /// Digits and the one that makes them pass Luhn's check.
-pub fn with_luhn(digits: &str) -> String {
+pub(crate) fn with_luhn(digits: &str) -> String {
     let sum: u32 = digits
         .bytes()
         .rev()
@@ -92,7 +92,7 @@ pub fn with_luhn(digits: &str) -> String {
 }
 
 /// An IBAN of a country and the account behind it.
-pub fn iban(country: &str, account: &str) -> String {
+pub(crate) fn iban(country: &str, account: &str) -> String {
     let value = |text: &str| {
         text.bytes().fold(0u64, |value, byte| match byte {
             b'0'..=b'9' => (value * 10 + u64::from(byte - b'0')) % 97,
@@ -103,20 +103,21 @@ pub fn iban(country: &str, account: &str) -> String {
 }
 
 /// A text in groups of four.
-pub fn in_fours(text: &str) -> String {
-    let groups: Vec<&str> = text.as_bytes().chunks(4).map(|group| std::str::from_utf8(group).unwrap()).collect();
+pub(crate) fn in_fours(text: &str) -> String {
+    let groups: Vec<&str> =
+        text.as_bytes().chunks(4).map(|group| std::str::from_utf8(group).unwrap()).collect();
     groups.join(" ")
 }
 
 /// A key: a prefix and as many characters as are wanted, of many kinds.
-pub fn key(prefix: &str, len: usize) -> String {
+pub(crate) fn key(prefix: &str, len: usize) -> String {
     const CHARS: &[u8] = b"a1B2c3D4e5F6g7H8i9J0kLmNoPqRsTuVwXyZ";
-    let value = (0..len).map(|n| char::from(CHARS[(n * 7 + n / 5) % CHARS.len()]));
+    let value = (1..=len).map(|n| char::from(CHARS[(n * n * 31 + n * 17) % 1009 % CHARS.len()]));
     prefix.chars().chain(value).collect()
 }
 
 /// Ordinary prose with a few numbers in it, of our own words.
-pub const PROSE: &str = "The harbour opens at six, and by half past the first boats are out. In 2024 the council \
+pub(crate) const PROSE: &str = "The harbour opens at six, and by half past the first boats are out. In 2024 the council \
 counted 1,250 visitors a day; most of them came for the market, which has stood on the same square since 1873. \
 \"It is the bread,\" says the baker, \"and the smell of it.\" Version 2.14.3 of the timetable (see page 12) lists \
 forty-one stops. A ticket costs 3.50, or 28.00 for ten; children under 6 ride free. Write the result to \

@@ -151,7 +151,7 @@ const TOGETHER: [(u32, Heuristic); 7] = [
 const STEMS: [(u32, &str); 18] = [
     (
         IGNORE,
-        "ignor disregard forget overrid overrul bypass vergiss vergess missacht umgeh oubli néglig contourn olvid \
+        "ignor disregard forget overrid overrule$ bypass vergiss vergess missacht umgeh oubli néglig contourn olvid \
          descart pasa$ dimentic trascur esquec desconsider negeer vergeet omzeil zignor pomiń pomin zapomn игнорир \
          забуд проигнор yoksay unut görmezden",
     ),

@@ -52,6 +52,19 @@ fn most_attempts_are_caught() {
     }
 }
 
+/// Sentences to which nothing was fitted: what can be expected of texts that nobody here has seen.
+#[test]
+fn unseen_sentences_are_told_apart_too() {
+    let is_caught = |text: &&str| score(text).total() >= INJECTION_THRESHOLD_DEFAULT;
+    let harmless = lines(include_str!("data/harmless_unseen.txt"));
+    let caught: Vec<_> = harmless.iter().filter(|text| is_caught(text)).collect();
+    assert!(caught.is_empty(), "{caught:#?}");
+    let harmful = lines(include_str!("data/harmful_unseen.txt"));
+    let missed: Vec<_> = harmful.iter().filter(|text| !is_caught(text)).collect();
+    assert!(missed.len() * 2 <= harmful.len(), "{} of {}: {missed:#?}", missed.len(), harmful.len());
+    println!("missed {} of {}: {missed:#?}", missed.len(), harmful.len());
+}
+
 #[test]
 fn each_heuristic_by_itself() {
     use Heuristic::*;

@@ -175,7 +175,7 @@ const STEMS: [(u32, &str); 18] = [
     ),
     (
         YOUR,
-        "your$ deine deiner deinen dein$ ihre$ ton$ tes$ votre vos$ tu$ tus$ tuo$ tue$ tuoi teu$ seu$ suas seus je$ jouw uw$ twój twoje swoje свой свои твои твой ваши senin sistem",
+        "your$ deine deiner deinen dein$ ihre$ ton$ tes$ votre vos$ tu$ tus$ tuo$ tue$ tuoi teu$ seu$ suas seus je$ jouw uw$ twój twoje swoje свой свои твои твой ваши senin",
     ),
     (
         SYSTEM,

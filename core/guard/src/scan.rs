@@ -14,6 +14,9 @@ pub const SPANS_MAX: usize = 65_536;
 /// Bytes before the first digit of an id in which its letters may stand, separators included.
 const LETTERS_BEFORE: usize = 20;
 
+/// Digits at the beginning of anything that begins with one: a French number has five before it may have a letter.
+const DIGITS_MIN: usize = 5;
+
 /// A finding in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span {
@@ -210,10 +213,21 @@ impl Scanner<'_, '_> {
         if !self.text.begins_loosely(at) {
             return;
         }
-        if let Some(acts) = self.acts(Detector::Iban, at) {
-            self.note(Detector::Iban, acts, at, iban::find(self.text, at), None);
+        // Each has its own number of letters at its beginning.
+        let letters =
+            self.text.bytes[at..].iter().take(6).take_while(|byte| byte.is_ascii_alphabetic()).count();
+        if letters == 2 || self.text.is_open(at + letters) {
+            if let Some(acts) = self.acts(Detector::Iban, at) {
+                self.note(Detector::Iban, acts, at, iban::find(self.text, at), None);
+            }
         }
-        self.letters(&LETTERS_FIRST, at);
+        match letters {
+            _ if self.text.is_open(at + letters) => self.letters(&LETTERS_FIRST, at),
+            1 => self.letters(&[Detector::EsDni], at),
+            2 => self.letters(&[Detector::UkNino], at),
+            3 | 6 => self.letters(&[Detector::ItCodiceFiscale], at),
+            _ => {}
+        }
     }
 
     fn letters(&mut self, detectors: &[Detector], at: usize) {
@@ -230,6 +244,9 @@ impl Scanner<'_, '_> {
         if text.before(at).is_some_and(|byte| byte.is_ascii_digit()) || !text.begins_loosely(at) {
             return;
         }
+        if !Digits::are_ahead(text, at, DIGITS_MIN) {
+            return;
+        }
         let digits = Digits::read(text, at);
         if let Some(acts) = self.acts(Detector::Card, at) {
             self.note(Detector::Card, acts, at, card::find(text, at, &digits), None);
@@ -237,12 +254,30 @@ impl Scanner<'_, '_> {
         if let Some(acts) = self.acts(Detector::Phone, at) {
             self.note(Detector::Phone, acts, at, phone::find(text, at, Some(&digits)), None);
         }
-        for detector in WITH_DIGITS {
-            if let Some(acts) = self.acts(detector, at) {
-                self.note(detector, acts, at, national::find_digits(detector, text, at, &digits), None);
-            }
+        if text.begins(at) {
+            self.numbers(at, &digits);
         }
         self.letters(&DIGITS_AND_LETTERS, at);
+    }
+
+    /// What is made of digits alone.
+    fn numbers(&mut self, at: usize, digits: &Digits) {
+        if digits.is_open {
+            let mut enabled =
+                WITH_DIGITS.into_iter().filter_map(|detector| Some((detector, self.acts(detector, at)?)));
+            if let Some((detector, acts)) = enabled.next() {
+                self.note(detector, acts, at, Found::Wait { sure: None }, None);
+            }
+            return;
+        }
+        for number in digits.beginnings() {
+            for detector in national::of_digits(number.digits.len()) {
+                if let Some(acts) = self.acts(*detector, at) {
+                    let found = national::find_number(*detector, self.text, at, &number);
+                    self.note(*detector, acts, at, found, None);
+                }
+            }
+        }
     }
 
     fn words(&mut self) {

@@ -42,6 +42,9 @@ pub(crate) fn begin_before(text: &Text<'_>, at: usize) -> Option<usize> {
 
 pub(crate) fn find(text: &Text<'_>, at: usize) -> Found {
     let bytes = text.bytes;
+    if text.before(at).is_some_and(|byte| byte.is_ascii_alphanumeric()) {
+        return Found::No;
+    }
     if !bytes.get(at).is_some_and(|byte| is_alnum(*byte)) || begin_before(text, at).is_some() {
         return Found::No;
     }

@@ -1,6 +1,6 @@
 //! Numbers that states give to people, where a check digit or a fixed form tells them from other numbers.
 
-use super::text::{Border, Digits, Found, Number, Separator, Text, is_day, passes_luhn, value, weighted};
+use super::text::{Border, Found, Number, Separator, Text, is_day, passes_luhn, value, weighted};
 use crate::kind::Detector;
 
 /// Words that announce a Dutch citizen service number.
@@ -12,24 +12,35 @@ const SSN: [&str; 4] = ["ssn", "social security", "social sec", "seguro social"]
 /// Words that announce an Indian identity number.
 const AADHAAR: [&str; 3] = ["aadhaar", "aadhar", "uidai"];
 
-/// Detectors of what begins with a digit and is made of digits alone.
-pub(crate) fn find_digits(detector: Detector, text: &Text<'_>, at: usize, digits: &Digits) -> Found {
-    if !text.begins(at) {
+/// Detectors of numbers of so many digits.
+pub(crate) fn of_digits(count: usize) -> &'static [Detector] {
+    match count {
+        9 => &[Detector::UsSsn, Detector::NlBsn],
+        10 => &[Detector::SePersonnummer],
+        11 => &[
+            Detector::DeSteuerId,
+            Detector::PlPesel,
+            Detector::BeNumber,
+            Detector::NoFodselsnummer,
+            Detector::BrCpf,
+            Detector::TrKimlik,
+        ],
+        12 => &[Detector::SePersonnummer, Detector::InAadhaar],
+        13 => &[Detector::ChAhv],
+        _ => &[],
+    }
+}
+
+/// Whether a number that begins at `at` is one that a detector of so many digits looks for.
+pub(crate) fn find_number(detector: Detector, text: &Text<'_>, at: usize, number: &Number<'_>) -> Found {
+    if !is_number(detector, text, at, number) {
         return Found::No;
     }
-    if digits.is_open {
-        return Found::Wait { sure: None };
+    match text.ends(number.end()) {
+        Border::Yes => Found::Yes(at..number.end()),
+        Border::Unknown => Found::Wait { sure: None },
+        Border::No => Found::No,
     }
-    for number in digits.beginnings() {
-        if is_number(detector, text, at, &number) {
-            match text.ends(number.end()) {
-                Border::Yes => return Found::Yes(at..number.end()),
-                Border::Unknown => return Found::Wait { sure: None },
-                Border::No => {}
-            }
-        }
-    }
-    Found::No
 }
 
 fn is_number(detector: Detector, text: &Text<'_>, at: usize, number: &Number<'_>) -> bool {

@@ -174,14 +174,15 @@ fn national(text: &Text<'_>, at: usize, digits: &Digits) -> Found {
     if digits.is_open {
         return Found::Wait { sure: None };
     }
+    let mut is_announced = None;
+    // Later columns of a row of numbers.
+    let is_later =
+        text.before(at) == Some(b' ') && text.before(at - 1).is_some_and(|byte| byte.is_ascii_digit());
     for number in digits.beginnings() {
-        // Later columns of a row of numbers.
-        let is_later = number.separator() == Some(Separator::Space)
-            && text.before(at) == Some(b' ')
-            && text.before(at - 1).is_some_and(|byte| byte.is_ascii_digit());
-        let can_be = || ANNOUNCED.contains(&number.digits.len()) && !is_date(&number);
-        let is_number =
-            (is_national(&number) && !is_later) || (can_be() && text.is_announced(at, &ANNOUNCEMENTS));
+        let is_column = is_later && number.separator() == Some(Separator::Space);
+        let mut announced = || *is_announced.get_or_insert_with(|| text.is_announced(at, &ANNOUNCEMENTS));
+        let is_number = (is_national(&number) && !is_column)
+            || (ANNOUNCED.contains(&number.digits.len()) && !is_date(&number) && announced());
         if is_number && is_varied(number.digits) {
             match text.ends(number.end()) {
                 Border::Yes => return Found::Yes(at..number.end()),

@@ -73,7 +73,7 @@ pub(crate) const SECRETS: [Secret; 76] = [
     setting("aws_secret_access_key", Base64, 40),
     setting("AWS_SECRET_ACCESS_KEY", Base64, 40),
     setting("SecretAccessKey", Base64, 40),
-    open("ABSK", Base64, 100),
+    Secret { most: Some(200), ..open("ABSK", Base64, 100) },
     // Microsoft Azure
     setting("AccountKey", Base64, 88),
     setting("SharedAccessKey", Base64, 44),
@@ -153,6 +153,17 @@ pub(crate) const SECRETS: [Secret; 76] = [
     open("psk_", Url, 16),
 ];
 
+/// By the first byte of a prefix: a bit for each key that has it.
+static BY_FIRST: [u128; 256] = {
+    let mut by_first = [0; 256];
+    let mut n = 0;
+    while n < SECRETS.len() {
+        by_first[SECRETS[n].prefix.as_bytes()[0] as usize] |= 1 << n;
+        n += 1;
+    }
+    by_first
+};
+
 /// Where the beginning of a token of JSON stands for `{"`.
 pub(crate) const JWT: &str = "eyJ";
 /// Before the name of what a PEM block holds.
@@ -179,16 +190,21 @@ pub(crate) enum Rest {
 pub(crate) fn find(text: &Text<'_>, at: usize) -> (Found, Option<Rest>) {
     let rest = &text.bytes[at..];
     let Some(first) = rest.first() else { return (Found::No, None) };
-    if text.before(at).is_some_and(|byte| byte.is_ascii_alphanumeric()) {
+    if *first == b'-' {
+        return (find_pem(text, at), Some(Rest::Pem));
+    }
+    // No key begins within what another may be made of: so each run of characters is looked at once.
+    if text.before(at).is_some_and(|byte| Dotted.has(byte)) {
         return (Found::No, None);
     }
-    match first {
-        b'-' => return (find_pem(text, at), Some(Rest::Pem)),
-        b'e' => return (find_jwt(text, at), Some(Rest::Run(Dotted))),
-        _ => {}
+    if *first == b'e' {
+        return (find_jwt(text, at), Some(Rest::Run(Dotted)));
     }
     let mut found = Found::No;
-    for secret in SECRETS.iter().filter(|secret| secret.prefix.as_bytes()[0] == *first) {
+    let mut candidates = BY_FIRST[usize::from(*first)];
+    while candidates != 0 {
+        let secret = &SECRETS[candidates.trailing_zeros() as usize];
+        candidates &= candidates - 1;
         let prefix = secret.prefix.as_bytes();
         if rest.len() < prefix.len() {
             if !text.is_end && prefix.starts_with(rest) {
@@ -222,7 +238,8 @@ impl Secret {
                 return Found::No;
             }
         }
-        let len = text.bytes[start..].iter().take_while(|byte| self.charset.has(**byte)).count();
+        let most = self.most.map_or(usize::MAX, |most| most + 1);
+        let len = text.bytes[start..].iter().take(most).take_while(|byte| self.charset.has(**byte)).count();
         let hidden = if self.is_setting { start } else { at };
         let is_key = || {
             let value = &text.bytes[start..start + len];

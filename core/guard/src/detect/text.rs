@@ -95,14 +95,22 @@ impl<'t> Text<'t> {
     /// Whether one of these words begins shortly before `at`. In lower case; letters of other scripts as they are.
     pub(crate) fn is_announced(&self, at: usize, words: &[&str]) -> bool {
         const NEAR: usize = 32;
-        (at.saturating_sub(NEAR)..at).any(|place| {
-            let begins = !self.before(place).is_some_and(|byte| byte.is_ascii_alphanumeric());
-            let near = &self.bytes[place..at];
-            begins
-                && words.iter().any(|word| {
-                    near.get(..word.len()).is_some_and(|near| near.eq_ignore_ascii_case(word.as_bytes()))
-                })
-        })
+        let from = at.saturating_sub(NEAR);
+        let mut joined = self.before(from).is_some_and(|byte| byte.is_ascii_alphanumeric());
+        for (n, byte) in self.bytes[from..at].iter().enumerate() {
+            let begins = !std::mem::replace(&mut joined, byte.is_ascii_alphanumeric());
+            let near = &self.bytes[from + n..at];
+            let is_word = |word: &&str| {
+                near.get(..word.len()).is_some_and(|near| near.eq_ignore_ascii_case(word.as_bytes()))
+            };
+            if begins
+                && (byte.is_ascii_alphabetic() || !byte.is_ascii())
+                && words.iter().any(|word| is_word(&word))
+            {
+                return true;
+            }
+        }
+        false
     }
 }
 
@@ -150,6 +158,8 @@ const GROUPS_MAX: usize = 12;
 pub(crate) struct Digits {
     values: [u8; DIGITS_MAX],
     count: usize,
+    /// Where the first digit stands.
+    start: usize,
     groups: [Group; GROUPS_MAX],
     group_count: usize,
     /// What has come ends within it.
@@ -158,9 +168,9 @@ pub(crate) struct Digits {
 
 #[derive(Debug, Clone, Copy)]
 struct Group {
-    len: usize,
-    /// Behind its last digit.
-    end: usize,
+    len: u8,
+    /// Behind its last digit, from the first digit of all on.
+    end: u8,
     /// What stands before it; of the first no meaning.
     separator: Separator,
 }
@@ -168,10 +178,12 @@ struct Group {
 impl Digits {
     /// Those that begin at `at`.
     pub(crate) fn read(text: &Text<'_>, at: usize) -> Self {
-        let none = Group { len: 0, end: at, separator: Separator::Space };
+        let none = Group { len: 0, end: 0, separator: Separator::Space };
+        let first = at;
         let mut digits = Self {
             values: [0; DIGITS_MAX],
             count: 0,
+            start: at,
             groups: [none; GROUPS_MAX],
             group_count: 0,
             is_open: false,
@@ -193,7 +205,8 @@ impl Digits {
             if at == start {
                 break;
             }
-            digits.groups[digits.group_count] = Group { len: at - start, end: at, separator };
+            digits.groups[digits.group_count] =
+                Group { len: (at - start) as u8, end: (at - first) as u8, separator };
             digits.group_count += 1;
             digits.is_open = text.is_open(at);
             if digits.group_count == GROUPS_MAX {
@@ -207,12 +220,34 @@ impl Digits {
         digits
     }
 
+    /// Whether at least `least` digits begin at `at`, or may.
+    pub(crate) fn are_ahead(text: &Text<'_>, at: usize, least: usize) -> bool {
+        let mut count = 0;
+        let mut is_behind_digit = false;
+        for byte in &text.bytes[at..] {
+            match byte {
+                b'0'..=b'9' => {
+                    count += 1;
+                    if count == least {
+                        return true;
+                    }
+                    is_behind_digit = true;
+                }
+                b' ' | b'-' | b'.' | b'/' if is_behind_digit => is_behind_digit = false,
+                // Perhaps a separator of several bytes.
+                0x80.. => return true,
+                _ => return false,
+            }
+        }
+        !text.is_end
+    }
+
     /// Its beginnings at the ends of groups, the longest first.
     pub(crate) fn beginnings(&self) -> impl Iterator<Item = Number<'_>> {
         (1..=self.group_count).rev().map(|count| {
             let groups = &self.groups[..count];
-            let digits = groups.iter().map(|group| group.len).sum();
-            Number { digits: &self.values[..digits], groups }
+            let digits = groups.iter().map(|group| usize::from(group.len)).sum();
+            Number { digits: &self.values[..digits], start: self.start, groups }
         })
     }
 }
@@ -221,17 +256,18 @@ impl Digits {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Number<'d> {
     pub(crate) digits: &'d [u8],
+    start: usize,
     groups: &'d [Group],
 }
 
 impl Number<'_> {
     /// Behind its last digit.
     pub(crate) fn end(&self) -> usize {
-        self.groups.last().map_or(0, |group| group.end)
+        self.start + self.groups.last().map_or(0, |group| usize::from(group.end))
     }
 
     pub(crate) fn lens(&self) -> impl Iterator<Item = usize> + Clone {
-        self.groups.iter().map(|group| group.len)
+        self.groups.iter().map(|group| usize::from(group.len))
     }
 
     pub(crate) fn separators(&self) -> impl Iterator<Item = Separator> + Clone {

@@ -53,6 +53,7 @@ pub trait Texts {
 /// ```
 #[derive(Debug)]
 pub struct Check<'c> {
+    compiled: &'c Compiled,
     side: &'c Side,
     key: &'c MaskKey,
     masks: Masks,
@@ -69,7 +70,7 @@ impl<'c> Check<'c> {
             tally.raise(Verdict::Passed);
         }
         let (masks, score) = (Masks::default(), Score::default());
-        Self { side: compiled.side(direction), key, masks, tally, score, bytes: 0 }
+        Self { compiled, side: compiled.side(direction), key, masks, tally, score, bytes: 0 }
     }
 
     /// What all texts come to, and what was masked in them.
@@ -89,6 +90,19 @@ impl<'c> Check<'c> {
             }
         }
         (self.tally, self.masks)
+    }
+
+    fn masked(&mut self, text: &str, spans: &[Span]) -> String {
+        let mut masked = String::with_capacity(text.len());
+        let mut from = 0;
+        for span in spans {
+            masked.push_str(&text[from..span.range.start]);
+            let restores = self.compiled.restores_of(span.rule);
+            self.masks.mask(self.key, span.kind, &text[span.range.clone()], restores, &mut masked);
+            from = span.range.end;
+        }
+        masked.push_str(&text[from..]);
+        masked
     }
 
     /// Whether something was found already for which the call is refused.
@@ -116,7 +130,7 @@ impl Texts for Check<'_> {
         if found.spans.is_empty() || !place.is_editable || self.is_blocked() {
             return None;
         }
-        Some(masked(text, &found.spans, self.key, &mut self.masks))
+        Some(self.masked(text, &found.spans))
     }
 }
 
@@ -146,18 +160,6 @@ pub(crate) fn tell_span(span: &Span, tally: &mut Tally, is_editable: bool) {
     });
 }
 
-fn masked(text: &str, spans: &[Span], key: &MaskKey, masks: &mut Masks) -> String {
-    let mut masked = String::with_capacity(text.len());
-    let mut from = 0;
-    for span in spans {
-        masked.push_str(&text[from..span.range.start]);
-        masks.mask(key, span.kind, &text[span.range.clone()], &mut masked);
-        from = span.range.end;
-    }
-    masked.push_str(&text[from..]);
-    masked
-}
-
 /// What is found in one text, without changing it: spans in order, those that are only told among them.
 pub fn check(compiled: &Compiled, direction: Direction, text: &str) -> Vec<Span> {
     let side = compiled.side(direction);
@@ -179,5 +181,17 @@ pub struct Restore<'m>(pub &'m Masks);
 impl Texts for Restore<'_> {
     fn text(&mut self, text: &str, _: Place) -> Option<String> {
         self.0.restore(text)
+    }
+}
+
+/// Two that look at each text one after the other, in one walk: the second at what the first makes of it. For an answer
+/// that is checked and then restored.
+pub struct Then<'t>(pub &'t mut dyn Texts, pub &'t mut dyn Texts);
+
+impl Texts for Then<'_> {
+    fn text(&mut self, text: &str, place: Place) -> Option<String> {
+        let first = self.0.text(text, place).filter(|_| place.is_editable);
+        let second = self.1.text(first.as_deref().unwrap_or(text), place);
+        second.or(first)
     }
 }

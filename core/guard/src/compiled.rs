@@ -36,7 +36,8 @@ pub struct Compiled {
     output: Side,
     pub(crate) window_bytes: usize,
     pub(crate) overlong: Overlong,
-    restores: bool,
+    /// By the number of the rule, a bit each: whether what it masks is restored.
+    restores: u64,
 }
 
 /// The rules of a direction.
@@ -113,7 +114,8 @@ impl Compiled {
             output: Side::default(),
             window_bytes: rules.window_bytes,
             overlong: rules.overlong,
-            restores: rules.rules.iter().any(|rule| rule.restore),
+            restores: (rules.rules.iter().enumerate())
+                .fold(0, |bits, (n, rule)| bits | u64::from(rule.restore) << n),
         };
         for (n, rule) in rules.rules.iter().enumerate() {
             let mut tell = |item, fault| problems.push(Problem { rule: Some(n), item, fault });
@@ -186,7 +188,12 @@ impl Compiled {
 
     /// Whether what is masked on input is restored in the answer.
     pub fn restores(&self) -> bool {
-        self.restores
+        self.restores != 0
+    }
+
+    /// Whether what a rule masks is restored.
+    pub(crate) fn restores_of(&self, rule: u16) -> bool {
+        self.restores >> rule & 1 == 1
     }
 }
 

@@ -152,7 +152,7 @@ const STEMS: [(u32, &str); 18] = [
     (
         IGNORE,
         "ignor disregard forget overrid overrule$ bypass vergiss vergess missacht umgeh oubli néglig contourn olvid \
-         descart pasa$ dimentic trascur esquec desconsider negeer vergeet omzeil zignor pomiń pomin zapomn игнорир \
+         descart pasa$ dimentic trascur esquec esqueç desconsider negeer vergeet omzeil zignor pomiń pomin zapomn игнорир \
          забуд проигнор yoksay unut görmezden",
     ),
     (
@@ -399,14 +399,13 @@ impl Injection {
         met: &mut [Option<u32>; idea::COUNT],
         score: &mut Score,
     ) {
-        let Some(first) = word.chars().next() else { return };
+        if word.is_empty() {
+            return;
+        }
         *count = count.saturating_add(1);
-        let ideas = self.stems.get(&first).map_or(0, |stems| {
-            let means = |stem: &&Stem| {
-                if stem.is_whole { word == stem.text } else { word.starts_with(stem.text) }
-            };
-            stems.iter().filter(means).fold(0, |ideas, stem| ideas | stem.ideas)
-        });
+        // Articles stand before an apostrophe in French and Italian.
+        let behind = word.split_once('\'').map_or(0, |(_, behind)| self.ideas(behind));
+        let ideas = self.ideas(word) | behind;
         word.clear();
         if ideas == 0 {
             return;
@@ -425,6 +424,14 @@ impl Injection {
                 score.hit(heuristic);
             }
         }
+    }
+
+    /// What a word means.
+    fn ideas(&self, word: &str) -> u32 {
+        let stems = word.chars().next().and_then(|first| self.stems.get(&first));
+        let means =
+            |stem: &&Stem| if stem.is_whole { word == stem.text } else { word.starts_with(stem.text) };
+        stems.map_or(0, |stems| stems.iter().filter(means).fold(0, |ideas, stem| ideas | stem.ideas))
     }
 
     fn read_phrases(&self, text: &str, score: &mut Score) {

@@ -27,7 +27,7 @@ pub mod webhook;
 mod words;
 
 pub use arguments::ArgumentsGuard;
-pub use check::{Check, Place, Restore, Texts, check};
+pub use check::{Check, Place, Restore, Texts, Then, check};
 pub use compiled::{Compiled, Direction};
 pub use injection::{Heuristic, Injection, Score};
 pub use kind::{Detector, Kind};

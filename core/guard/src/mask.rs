@@ -65,7 +65,8 @@ impl MaskKey {
 #[derive(Clone, Default)]
 pub struct Masks {
     by_value: HashMap<(&'static str, String), String>,
-    by_placeholder: HashMap<String, String>,
+    /// None for what is not to be restored.
+    by_placeholder: HashMap<String, Option<String>>,
 }
 
 impl std::fmt::Debug for Masks {
@@ -85,8 +86,8 @@ impl Masks {
         self.by_placeholder.is_empty()
     }
 
-    /// Appends the placeholder of a value.
-    pub(crate) fn mask(&mut self, key: &MaskKey, kind: Kind, value: &str, out: &mut String) {
+    /// Appends the placeholder of a value, which may be put back in its place later, or never.
+    pub(crate) fn mask(&mut self, key: &MaskKey, kind: Kind, value: &str, restores: bool, out: &mut String) {
         let name = (kind.label(), value.to_owned());
         if let Some(placeholder) = self.by_value.get(&name) {
             out.push_str(placeholder);
@@ -101,14 +102,16 @@ impl Masks {
         let placeholder = placeholder.unwrap_or_else(|| with(DIGITS_MAX));
         out.push_str(&placeholder);
         if self.by_value.len() < MASKS_MAX {
-            self.by_placeholder.entry(placeholder.clone()).or_insert_with(|| value.to_owned());
+            self.by_placeholder
+                .entry(placeholder.clone())
+                .or_insert_with(|| restores.then(|| value.to_owned()));
             self.by_value.insert(name, placeholder);
         }
     }
 
-    /// What a placeholder stands for.
+    /// What a placeholder stands for, if it is to be restored.
     pub fn value(&self, placeholder: &str) -> Option<&str> {
-        self.by_placeholder.get(placeholder).map(String::as_str)
+        self.by_placeholder.get(placeholder)?.as_deref()
     }
 
     /// The text with the values instead of their placeholders; none if it has none of them.

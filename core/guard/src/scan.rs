@@ -216,10 +216,10 @@ impl Scanner<'_, '_> {
         // Each has its own number of letters at its beginning.
         let letters =
             self.text.bytes[at..].iter().take(6).take_while(|byte| byte.is_ascii_alphabetic()).count();
-        if letters == 2 || self.text.is_open(at + letters) {
-            if let Some(acts) = self.acts(Detector::Iban, at) {
-                self.note(Detector::Iban, acts, at, iban::find(self.text, at), None);
-            }
+        if (letters == 2 || self.text.is_open(at + letters))
+            && let Some(acts) = self.acts(Detector::Iban, at)
+        {
+            self.note(Detector::Iban, acts, at, iban::find(self.text, at), None);
         }
         match letters {
             _ if self.text.is_open(at + letters) => self.letters(&LETTERS_FIRST, at),

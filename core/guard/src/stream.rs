@@ -178,7 +178,7 @@ impl StreamGuard {
                 self.tally.raise(of_action(Action::Block));
             }
             Action::Mask if self.is_editable => {
-                self.masks.mask(&self.key, span.kind, &self.text[span.range.clone()], out);
+                self.masks.mask(&self.key, span.kind, &self.text[span.range.clone()], false, out);
                 self.acting_from = span.range.end;
             }
             Action::Mask | Action::Flag => self.let_go(span.range.end, out),

@@ -106,7 +106,7 @@ impl Tally {
         &self.hits
     }
 
-    /// The findings of which there are most decide nothing; the one that blocked does: its kind.
+    /// The names of kinds and how often each was found, for records and metrics.
     pub fn names(&self) -> impl Iterator<Item = (&'static str, u32)> {
         self.counts.iter().map(|count| (count.kind.name(), count.count))
     }

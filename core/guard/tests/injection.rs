@@ -41,7 +41,7 @@ fn most_attempts_are_caught() {
     assert!(harmful.len() >= 50);
     let missed: Vec<_> =
         harmful.iter().filter(|text| score(text).total() < INJECTION_THRESHOLD_DEFAULT).collect();
-    assert!(missed.len() * 20 <= harmful.len(), "{} of {}: {missed:#?}", missed.len(), harmful.len());
+    assert!(missed.is_empty(), "{} of {}: {missed:#?}", missed.len(), harmful.len());
     // Also in the middle of a longer text.
     let around = include_str!("data/harmless.txt");
     for text in harmful.iter().filter(|text| !missed.contains(text)) {
@@ -61,8 +61,7 @@ fn unseen_sentences_are_told_apart_too() {
     assert!(caught.is_empty(), "{caught:#?}");
     let harmful = lines(include_str!("data/harmful_unseen.txt"));
     let missed: Vec<_> = harmful.iter().filter(|text| !is_caught(text)).collect();
-    assert!(missed.len() * 2 <= harmful.len(), "{} of {}: {missed:#?}", missed.len(), harmful.len());
-    println!("missed {} of {}: {missed:#?}", missed.len(), harmful.len());
+    assert!(missed.len() <= 5, "{} of {}: {missed:#?}", missed.len(), harmful.len());
 }
 
 #[test]

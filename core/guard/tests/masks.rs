@@ -5,8 +5,8 @@ mod common;
 
 use common::{KEY, all_pii, cut};
 use penstock_guard::{
-    Action, Check, Compiled, Direction, MaskKey, Masks, PLACEHOLDER_BYTES_MAX, Place, Restorer, Texts,
-    Verdict,
+    Action, Check, Compiled, Detector, Direction, Finds, MaskKey, Masks, PLACEHOLDER_BYTES_MAX, Place,
+    Restore, Restorer, Rule, Texts, Then, Verdict,
 };
 use proptest::prelude::*;
 
@@ -79,6 +79,32 @@ fn only_what_was_masked_is_restored() {
         assert_eq!(masks.restore(&text), restored, "{text}");
     }
     assert_eq!(Masks::default().restore(own), None);
+}
+
+#[test]
+fn what_a_rule_does_not_restore_stays_masked() {
+    let rule = |detector, restore| Rule { restore, ..common::rule(Finds::Pii(vec![detector]), Action::Mask) };
+    let compiled = common::compiled(vec![rule(Detector::Email, true), rule(Detector::Iban, false)]);
+    let iban = common::iban("DE", "370400440532013000");
+    let (masked, masks) = mask(&compiled, &KEY, &[&format!("ada@example.org {iban}")]);
+    let restored = masks.restore(&masked[0]).unwrap();
+    assert!(restored.starts_with("ada@example.org [IBAN_"), "{restored}");
+    assert!(compiled.restores());
+}
+
+#[test]
+fn an_answer_is_checked_and_restored_in_one_walk() {
+    let compiled = all_pii(Action::Mask);
+    let (masked, masks) = mask(&compiled, &KEY, &["ada@example.org"]);
+    let mut check = Check::new(&compiled, Direction::Output, &KEY);
+    let mut restore = Restore(&masks);
+    let mut both = Then(&mut check, &mut restore);
+    let text = format!("{} and eve@example.org", masked[0]);
+    let out = both.text(&text, Place::ORDINARY).unwrap();
+    assert!(out.starts_with("ada@example.org and [EMAIL_"), "{out}");
+    assert_eq!(both.text("nothing", Place::ORDINARY), None);
+    let sealed = Place { is_editable: false, ..Place::ORDINARY };
+    assert_eq!(both.text("eve@example.org", sealed), None);
 }
 
 #[test]

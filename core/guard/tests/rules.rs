@@ -20,8 +20,8 @@ fn of(rule: Rule) -> Rules {
 #[test]
 fn what_is_wrong_is_told() {
     let mail = || rule(Finds::Pii(vec![Detector::Email]), Action::Mask);
-    let on_nothing = Rule { on_input: false, on_output: false, ..mail() };
-    let restored = Rule { on_input: false, restore: true, ..mail() };
+    let on_nothing = Rule { on_input: false, on_output: false, restore: false, ..mail() };
+    let restored = Rule { on_input: false, ..mail() };
     let injection =
         |threshold, action| Rule { action, ..rule(Finds::Injection { threshold }, Action::Block) };
     for (rule, expected) in [

@@ -292,7 +292,7 @@ fn streams_are_guarded_and_restored_part_by_part() {
     let (_, masks) = check.finish();
     let mut events = vec![Event::Start { id: "i".into(), model: "m".into(), created: None }];
     let arguments = format!(r#"{{"to":"{placeholder}","cc":"eve@example.org"}}"#);
-    let thought = "I will use eve@example.org.".to_owned();
+    let thought = format!("I will use eve@example.org and {placeholder}.");
     let text = format!("To {placeholder} and eve@example.org");
     for (part, opening, text) in [
         (0, Opening::Thought, &thought),

@@ -100,12 +100,12 @@ impl<'t> Text<'t> {
         for (n, byte) in self.bytes[from..at].iter().enumerate() {
             let begins = !std::mem::replace(&mut joined, byte.is_ascii_alphanumeric());
             let near = &self.bytes[from + n..at];
-            let is_word = |word: &&str| {
+            let is_word = |word: &str| {
                 near.get(..word.len()).is_some_and(|near| near.eq_ignore_ascii_case(word.as_bytes()))
             };
             if begins
                 && (byte.is_ascii_alphabetic() || !byte.is_ascii())
-                && words.iter().any(|word| is_word(&word))
+                && words.iter().any(|word| is_word(word))
             {
                 return true;
             }

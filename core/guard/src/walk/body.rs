@@ -32,6 +32,8 @@ pub enum BodyError {
 /// Looks at all texts of a body and notes what is put in their places; a string that is changed is written anew, with its
 /// quotes. In answers the probabilities of tokens, which spell the text once more, become `null` where a text was changed.
 ///
+/// One walk a body: two would change a text twice in one place ([`crate::Then`] makes one of two).
+///
 /// # Errors
 /// It is no JSON, or a name stands twice where texts are. `edits` may then hold a part of the changes.
 pub fn edit_body(

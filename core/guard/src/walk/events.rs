@@ -37,7 +37,17 @@ const PARTS_MAX: usize = 4096;
 #[derive(Debug)]
 struct Part {
     guard: Guard,
-    restorer: Restorer,
+    /// None where the text must not be changed.
+    restorer: Option<Restorer>,
+}
+
+impl Part {
+    fn restore(&mut self, masks: &Masks, guarded: String) -> String {
+        let Some(restorer) = &mut self.restorer else { return guarded };
+        let mut restored = String::with_capacity(guarded.len());
+        restorer.push(masks, &guarded, &mut restored);
+        restored
+    }
 }
 
 #[derive(Debug)]
@@ -96,18 +106,20 @@ impl EventsGuard {
                         self.is_blocked = true;
                         return Flow::Blocked;
                     }
-                    let in_json = matches!(guard, Guard::Arguments(_));
-                    let restorer = if in_json { Restorer::in_json() } else { Restorer::default() };
+                    let restorer = match &guard {
+                        _ if !self.is_editable(&opening) => None,
+                        Guard::Text(_) => Some(Restorer::default()),
+                        Guard::Arguments(_) => Some(Restorer::in_json()),
+                    };
                     self.parts.insert((choice, part), Part { guard, restorer });
                 }
                 events.push(Event::Open { choice, part, opening });
             }
             Event::Piece { choice, part, text } => match self.parts.get_mut(&(choice, part)) {
                 Some(own) => {
-                    let (mut guarded, mut restored) = (String::new(), String::new());
+                    let mut guarded = String::new();
                     let flow = own.guard.push(&text.text(), &mut guarded);
-                    own.restorer.push(&self.masks, &guarded, &mut restored);
-                    push_piece(choice, part, restored, events);
+                    push_piece(choice, part, own.restore(&self.masks, guarded), events);
                     self.note(flow);
                 }
                 None => events.push(Event::Piece { choice, part, text }),
@@ -145,10 +157,14 @@ impl EventsGuard {
         tally
     }
 
-    fn guard(&self, opening: &Opening<'_>) -> Option<Guard> {
-        // Providers of these dialects sign thoughts behind them.
+    /// Providers of some dialects sign thoughts behind them.
+    fn is_editable(&self, opening: &Opening<'_>) -> bool {
         let signs = matches!(self.from, Dialect::Anthropic | Dialect::Gemini | Dialect::Bedrock);
-        let is_editable = !(signs && matches!(opening, Opening::Thought));
+        !(signs && matches!(opening, Opening::Thought))
+    }
+
+    fn guard(&self, opening: &Opening<'_>) -> Option<Guard> {
+        let is_editable = self.is_editable(opening);
         let (compiled, key) = (Arc::clone(&self.compiled), self.key.clone());
         match opening {
             Opening::Text | Opening::Thought | Opening::Refusal | Opening::ToolCall { is_free: true, .. } => {
@@ -173,10 +189,12 @@ impl EventsGuard {
 
     fn close(&mut self, choice: u32, part: u32, events: &mut Vec<Event<'_>>) {
         let Some(mut own) = self.parts.remove(&(choice, part)) else { return };
-        let (mut guarded, mut restored) = (String::new(), String::new());
+        let mut guarded = String::new();
         let flow = own.guard.finish(&mut guarded);
-        own.restorer.push(&self.masks, &guarded, &mut restored);
-        own.restorer.finish(&mut restored);
+        let mut restored = own.restore(&self.masks, guarded);
+        if let Some(restorer) = &mut own.restorer {
+            restorer.finish(&mut restored);
+        }
         push_piece(choice, part, restored, events);
         self.closed.add(own.guard.tally());
         self.note(flow);

@@ -10,7 +10,13 @@ use penstock_guard::{
 
 pub(crate) fn rule(finds: Finds, action: Action) -> Rule {
     let is_input_only = matches!(finds, Finds::Injection { .. } | Finds::Size { .. });
-    Rule { finds, on_input: true, on_output: !is_input_only, action, restore: false }
+    Rule {
+        finds,
+        on_input: true,
+        on_output: !is_input_only,
+        action,
+        restore: action == Action::Mask && !is_input_only,
+    }
 }
 
 pub(crate) fn compiled(rules: Vec<Rule>) -> Arc<Compiled> {

@@ -117,13 +117,13 @@ impl Scanner<'_, '_> {
                             self.letters_first(from + n);
                         }
                     }
-                    if let Some(before) = self.text.before(place) {
-                        if matches!(before, b'+' | b'(') {
-                            self.phone(place - 1);
-                        }
-                        if before == b'(' && self.text.before(place - 1) == Some(b'+') {
-                            self.phone(place - 2);
-                        }
+                    // The earlier place first, as a text is read.
+                    let before = self.text.before(place);
+                    if before == Some(b'(') && self.text.before(place - 1) == Some(b'+') {
+                        self.phone(place - 2);
+                    }
+                    if matches!(before, Some(b'+' | b'(')) {
+                        self.phone(place - 1);
                     }
                     self.digits(place);
                 }

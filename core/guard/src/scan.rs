@@ -102,6 +102,7 @@ impl Scanner<'_, '_> {
         let Some(prefilter) = self.plan.prefilter.as_deref() else { return };
         let bytes = self.text.bytes;
         let mut at = self.from;
+        let mut letters_done = self.from;
         while let Some(place) = prefilter.next(bytes, at) {
             at = place + 1;
             match bytes[place] {
@@ -111,7 +112,9 @@ impl Scanner<'_, '_> {
                     }
                 }
                 b'0'..=b'9' => {
-                    let from = place.saturating_sub(LETTERS_BEFORE);
+                    // Each letter once, however many digits stand behind it.
+                    let from = place.saturating_sub(LETTERS_BEFORE).max(letters_done);
+                    letters_done = place;
                     for (n, byte) in bytes[from..place].iter().enumerate() {
                         if byte.is_ascii_alphabetic() {
                             self.letters_first(from + n);

@@ -42,6 +42,9 @@ const ISSUERS: [(u64, u64, usize, usize); 36] = [
     (5067, 5067, 16, 16),     // Elo
 ];
 
+/// Digits of any card.
+const LENGTHS: std::ops::RangeInclusive<usize> = 13..=19;
+
 fn is_issued(digits: &[u8]) -> bool {
     ISSUERS.iter().any(|(from, to, shortest, longest)| {
         let width = from.ilog10() as usize + 1;
@@ -56,7 +59,7 @@ pub(crate) fn find(text: &Text<'_>, at: usize, digits: &Digits) -> Found {
     if digits.is_open {
         return Found::Wait { sure: None };
     }
-    for number in digits.beginnings() {
+    for number in digits.beginnings().filter(|number| LENGTHS.contains(&number.digits.len())) {
         let mut lens = number.lens();
         let is_written = number.is_plain(number.digits.len())
             || (number.separator().is_some() && lens.next() == Some(4) && lens.all(|len| len <= 7));

@@ -262,6 +262,11 @@ impl<'a> Object<'a> {
         self.members.iter().map(|(name, value)| (name, value))
     }
 
+    /// [`Object::iter`], with values to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&Str<'a>, &mut Value<'a>)> {
+        self.members.iter_mut().map(|(name, value)| (&*name, value))
+    }
+
     /// A name that stands twice, if there is one.
     pub fn repeated(&self) -> Option<&Str<'a>> {
         let names = || self.members.iter().map(|(name, _)| name);
@@ -397,9 +402,10 @@ mod tests {
         *object.get_mut("a").unwrap() = 5.into();
         object.push("d", "x\"y");
         assert_eq!(object.take("c"), Some(Value::Null));
+        object.iter_mut().filter(|(name, _)| name.is("d")).for_each(|(_, value)| *value = "z".into());
         let mut out = Vec::new();
         value.write(&mut out);
-        assert_eq!(String::from_utf8(out).unwrap(), r#"{"a":1,"\u0061":5,"d":"x\"y"}"#);
+        assert_eq!(String::from_utf8(out).unwrap(), r#"{"a":1,"\u0061":5,"d":"z"}"#);
         let Value::Object(object) = &mut value else { panic!() };
         assert_eq!(object.take("a").and_then(|a| a.as_u64()), Some(5));
         assert_eq!((object.len(), object.repeated()), (1, None));

@@ -10,7 +10,7 @@ use crate::glance::Glance;
 use crate::json::{Edits, Members, Value};
 use crate::provider::{Errors, Failure, Media};
 use crate::sse::{Item, SseError, SseLimits, SseReader, write_event};
-use crate::translate::{StreamPlan, StreamReader, StreamWriter, TranslateError, finish_code};
+use crate::translate::{NoStream, StreamPlan, StreamReader, StreamWriter, finish_code};
 use crate::usage::Account;
 
 /// Why a stream cannot be read on.
@@ -37,7 +37,7 @@ pub enum Passed {
 }
 
 /// How a stream is relayed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct RelayPlan<'a> {
     /// The dialect of the caller.
     pub to: Dialect,
@@ -90,15 +90,15 @@ impl StreamRelay {
     /// A relay at the beginning of a stream.
     ///
     /// # Errors
-    /// There is no translation between the two dialects.
-    pub fn new(plan: &RelayPlan<'_>) -> Result<Self, TranslateError> {
+    /// The caller's dialect does not come as server-sent events.
+    pub fn new(plan: &RelayPlan<'_>) -> Result<Self, NoStream> {
         let from = plan.stream.from;
         let mode = match (from == plan.to, plan.withholds_usage) {
             (true, false) => Mode::AsItCame,
             (true, true) => Mode::WithoutUsage,
             (false, _) => {
                 let writer = StreamWriter::new(plan.to, &plan.stream)?;
-                Mode::Translated(Box::new((StreamReader::new(from)?, writer)))
+                Mode::Translated(Box::new((StreamReader::new(from), writer)))
             }
         };
         let reading = match plan.media {
@@ -129,6 +129,17 @@ impl StreamRelay {
                 while !rest.is_empty() {
                     let step = reader.step(rest)?;
                     if let Some(frame) = step.frame {
+                        if let Mode::Translated(both) = mode {
+                            let mut events = Vec::with_capacity(4);
+                            both.0.read_frame(&frame, &mut events)?;
+                            write_all(&mut both.1, noted, &events, out);
+                        }
+                        if frame.exception_type().is_some() && noted.failure.is_none() {
+                            let document = Value::parse(frame.payload()).unwrap_or(Value::Null);
+                            let kind = frame.exception_type();
+                            let header = |name: &str| kind.filter(|_| name == "x-amzn-errortype");
+                            noted.failure = Some(errors.read(200, header, &document));
+                        }
                         note(
                             *from,
                             noted,
@@ -158,6 +169,11 @@ impl StreamRelay {
                 noted.failure.get_or_insert_with(|| errors.read(200, |_| None, &document));
             }
             pass(*from, mode, noted, errors, &item, out).ok();
+        }
+        if let Mode::Translated(both) = mode {
+            let mut events = Vec::new();
+            both.0.finish(&mut events);
+            write_all(&mut both.1, noted, &events, out);
         }
     }
 
@@ -202,15 +218,19 @@ fn pass(
             let (reader, writer) = &mut **both;
             let mut events = Vec::with_capacity(4);
             reader.read(event.data, &mut events)?;
-            for event in &events {
-                if let Event::Stop { stop, .. } = event {
-                    noted.finish = finish_code(Some(stop));
-                }
-                writer.write(event, out);
-            }
+            write_all(writer, noted, &events, out);
         }
     }
     Ok(())
+}
+
+fn write_all(writer: &mut StreamWriter, noted: &mut Noted, events: &[Event<'_>], out: &mut Vec<u8>) {
+    for event in events {
+        if let Event::Stop { stop, .. } = event {
+            noted.finish = finish_code(Some(stop));
+        }
+        writer.write(event, out);
+    }
 }
 
 fn note(from: Dialect, noted: &mut Noted, errors: &Errors, data: &[u8], document: Option<&Value<'_>>) {
@@ -257,10 +277,11 @@ fn without_usage(data: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openai_responses::Echo;
     use crate::provider::Providers;
 
     fn relay(from: Dialect, to: Dialect, withholds_usage: bool) -> StreamRelay {
-        let stream = StreamPlan { from, model: "m", tells_usage: true, input: 0 };
+        let stream = StreamPlan { from, model: "m", tells_usage: true, input: 0, echo: Echo::default() };
         StreamRelay::new(&RelayPlan { to, media: Media::Sse, withholds_usage, stream }).unwrap()
     }
 

@@ -3,25 +3,21 @@
 use std::borrow::Cow;
 
 use crate::dialect::Dialect;
+use crate::event_stream::Frame;
 use crate::form::{Answer, Event, Losses, Malformed, Request, Stop};
 use crate::json::Object;
+use crate::openai_responses::{self, Echo};
 use crate::sse::{EventType, write_event};
-use crate::{anthropic, openai_chat};
+use crate::{anthropic, bedrock, cohere, gemini, mistral, openai_chat};
 
 /// Tokens of output that are allowed where neither the caller nor the catalogue says how many there may be, and the
 /// dialect wants a number.
 pub const MAX_OUTPUT_DEFAULT: u64 = 4096;
 
-/// Why there is no translation.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TranslateError {
-    /// The document is not of its dialect.
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    /// The dialect is spoken in this direction by nobody here.
-    #[error("{0} is not spoken here")]
-    NotSpoken(Dialect),
-}
+/// A dialect that does not come as server-sent events, so that no caller can be answered in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no caller gets streams of {0}")]
+pub struct NoStream(pub Dialect);
 
 /// What is known of the model that a request goes to.
 #[derive(Debug, Clone, Copy)]
@@ -38,30 +34,31 @@ pub struct Destination<'a> {
 ///
 /// # Errors
 /// It is none.
-pub fn read_request(dialect: Dialect, body: &[u8]) -> Result<Request<'_>, TranslateError> {
+pub fn read_request(dialect: Dialect, body: &[u8]) -> Result<Request<'_>, Malformed> {
     match dialect {
-        Dialect::OpenAiChat => Ok(openai_chat::read_request(body)?),
-        Dialect::Anthropic => Ok(anthropic::read_request(body)?),
-        other => Err(TranslateError::NotSpoken(other)),
+        Dialect::OpenAiChat => openai_chat::read_request(body),
+        Dialect::OpenAiResponses => openai_responses::read_request(body),
+        Dialect::Anthropic => anthropic::read_request(body),
+        Dialect::Gemini => gemini::read_request(body),
+        Dialect::Bedrock => bedrock::read_request(body),
+        Dialect::Cohere => cohere::read_request(body),
+        Dialect::Mistral => mistral::read_request(body),
     }
 }
 
 /// Writes a request for a destination. What it has no word for is told in `losses`.
-///
-/// # Errors
-/// Nobody writes this dialect.
-pub fn write_request<'r>(
-    request: &'r Request<'_>,
-    to: &Destination<'r>,
-    losses: &mut Losses,
-) -> Result<Object<'r>, TranslateError> {
+pub fn write_request<'r>(request: &'r Request<'_>, to: &Destination<'r>, losses: &mut Losses) -> Object<'r> {
     match to.dialect {
-        Dialect::OpenAiChat => Ok(openai_chat::write_request(request, to.model, losses)),
+        Dialect::OpenAiChat => openai_chat::write_request(request, to.model, losses),
+        Dialect::OpenAiResponses => openai_responses::write_request(request, to.model, losses),
         Dialect::Anthropic => {
             let max_output = to.max_output.unwrap_or(MAX_OUTPUT_DEFAULT);
-            Ok(anthropic::write_request(request, to.model, max_output, losses))
+            anthropic::write_request(request, to.model, max_output, losses)
         }
-        other => Err(TranslateError::NotSpoken(other)),
+        Dialect::Gemini => gemini::write_request(request, to.model, losses),
+        Dialect::Bedrock => bedrock::write_request(request, to.model, losses),
+        Dialect::Cohere => cohere::write_request(request, to.model, losses),
+        Dialect::Mistral => mistral::write_request(request, to.model, losses),
     }
 }
 
@@ -69,28 +66,34 @@ pub fn write_request<'r>(
 ///
 /// # Errors
 /// It is none.
-pub fn read_answer(dialect: Dialect, body: &[u8]) -> Result<Answer<'_>, TranslateError> {
+pub fn read_answer(dialect: Dialect, body: &[u8]) -> Result<Answer<'_>, Malformed> {
     match dialect {
-        Dialect::OpenAiChat => Ok(openai_chat::read_answer(body)?),
-        Dialect::Anthropic => Ok(anthropic::read_answer(body)?),
-        other => Err(TranslateError::NotSpoken(other)),
+        Dialect::OpenAiChat => openai_chat::read_answer(body),
+        Dialect::OpenAiResponses => openai_responses::read_answer(body),
+        Dialect::Anthropic => anthropic::read_answer(body),
+        Dialect::Gemini => gemini::read_answer(body),
+        Dialect::Bedrock => bedrock::read_answer(body),
+        Dialect::Cohere => cohere::read_answer(body),
+        Dialect::Mistral => mistral::read_answer(body),
     }
 }
 
-/// Writes an answer of `model`. What the dialect has no word for is told in `losses`.
-///
-/// # Errors
-/// Nobody writes this dialect.
+/// Writes an answer of `model` to the request that `echo` is of. What the dialect has no word for is told in `losses`.
 pub fn write_answer<'r>(
     dialect: Dialect,
     answer: &'r Answer<'_>,
     model: &'r str,
+    echo: &'r Echo,
     losses: &mut Losses,
-) -> Result<Object<'r>, TranslateError> {
+) -> Object<'r> {
     match dialect {
-        Dialect::OpenAiChat => Ok(openai_chat::write_answer(answer, model, losses)),
-        Dialect::Anthropic => Ok(anthropic::write_answer(answer, model, losses)),
-        other => Err(TranslateError::NotSpoken(other)),
+        Dialect::OpenAiChat => openai_chat::write_answer(answer, model, losses),
+        Dialect::OpenAiResponses => openai_responses::write_answer_to(echo, answer, model, losses),
+        Dialect::Anthropic => anthropic::write_answer(answer, model, losses),
+        Dialect::Gemini => gemini::write_answer(answer, model, losses),
+        Dialect::Bedrock => bedrock::write_answer(answer, losses),
+        Dialect::Cohere => cohere::write_answer(answer, losses),
+        Dialect::Mistral => mistral::write_answer(answer, model, losses),
     }
 }
 
@@ -99,20 +102,31 @@ pub fn write_answer<'r>(
 pub enum StreamReader {
     /// Chat Completions.
     OpenAiChat(openai_chat::StreamReader),
+    /// Responses.
+    OpenAiResponses(Box<openai_responses::StreamReader>),
     /// Messages.
     Anthropic(anthropic::StreamReader),
+    /// generateContent.
+    Gemini(gemini::StreamReader),
+    /// ConverseStream.
+    Bedrock(bedrock::StreamReader),
+    /// Cohere's Chat.
+    Cohere(cohere::StreamReader),
+    /// Mistral's chat completions.
+    Mistral(mistral::StreamReader),
 }
 
 impl StreamReader {
     /// A reader at the beginning of a stream.
-    ///
-    /// # Errors
-    /// Nobody reads streams of this dialect.
-    pub fn new(dialect: Dialect) -> Result<Self, TranslateError> {
+    pub fn new(dialect: Dialect) -> Self {
         match dialect {
-            Dialect::OpenAiChat => Ok(Self::OpenAiChat(openai_chat::StreamReader::default())),
-            Dialect::Anthropic => Ok(Self::Anthropic(anthropic::StreamReader::default())),
-            other => Err(TranslateError::NotSpoken(other)),
+            Dialect::OpenAiChat => Self::OpenAiChat(openai_chat::StreamReader::default()),
+            Dialect::OpenAiResponses => Self::OpenAiResponses(Box::default()),
+            Dialect::Anthropic => Self::Anthropic(anthropic::StreamReader::default()),
+            Dialect::Gemini => Self::Gemini(gemini::StreamReader::default()),
+            Dialect::Bedrock => Self::Bedrock(bedrock::StreamReader::default()),
+            Dialect::Cohere => Self::Cohere(cohere::StreamReader::default()),
+            Dialect::Mistral => Self::Mistral(mistral::StreamReader::default()),
         }
     }
 
@@ -123,13 +137,40 @@ impl StreamReader {
     pub fn read<'a>(&mut self, data: &'a [u8], events: &mut Vec<Event<'a>>) -> Result<(), Malformed> {
         match self {
             Self::OpenAiChat(reader) => reader.read(data, events),
+            Self::OpenAiResponses(reader) => reader.read(data, events),
             Self::Anthropic(reader) => reader.read(data, events),
+            Self::Gemini(reader) => reader.read(data, events),
+            Self::Bedrock(reader) => reader.read("", data, events), // comes in frames, which say what they are
+            Self::Cohere(reader) => reader.read(data, events),
+            Self::Mistral(reader) => reader.read(data, events),
+        }
+    }
+
+    /// Reads a frame of a stream that comes in frames.
+    ///
+    /// # Errors
+    /// It is not of the dialect.
+    pub fn read_frame<'a>(
+        &mut self,
+        frame: &Frame<'a>,
+        events: &mut Vec<Event<'a>>,
+    ) -> Result<(), Malformed> {
+        match self {
+            Self::Bedrock(reader) => reader.read_frame(frame, events),
+            other => other.read(frame.payload(), events),
+        }
+    }
+
+    /// Ends a stream of a dialect in which only the end of the bytes says that it is over.
+    pub fn finish(&mut self, events: &mut Vec<Event<'_>>) {
+        if let Self::Gemini(reader) = self {
+            reader.finish(events);
         }
     }
 }
 
 /// What a writer of streams has to know beforehand.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct StreamPlan<'a> {
     /// The dialect that is read.
     pub from: Dialect,
@@ -139,6 +180,8 @@ pub struct StreamPlan<'a> {
     pub tells_usage: bool,
     /// Tokens that the request is taken to have: callers of some dialects show them before the provider tells them.
     pub input: u64,
+    /// What the answer repeats of its request.
+    pub echo: Echo,
 }
 
 /// Writes a stream of any dialect that callers speak, as server-sent events.
@@ -146,32 +189,56 @@ pub struct StreamPlan<'a> {
 pub enum StreamWriter {
     /// Chat Completions.
     OpenAiChat(openai_chat::StreamWriter),
+    /// Responses.
+    OpenAiResponses(Box<openai_responses::StreamWriter>),
     /// Messages.
     Anthropic(anthropic::StreamWriter),
+    /// generateContent.
+    Gemini(gemini::StreamWriter),
+    /// Cohere's Chat.
+    Cohere(cohere::StreamWriter),
+    /// Mistral's chat completions.
+    Mistral(mistral::StreamWriter),
 }
 
 impl StreamWriter {
     /// A writer at the beginning of a stream.
     ///
     /// # Errors
-    /// Nobody writes streams of this dialect.
-    pub fn new(dialect: Dialect, plan: &StreamPlan<'_>) -> Result<Self, TranslateError> {
-        match dialect {
+    /// The dialect does not come as server-sent events.
+    pub fn new(dialect: Dialect, plan: &StreamPlan<'_>) -> Result<Self, NoStream> {
+        Ok(match dialect {
             Dialect::OpenAiChat => {
-                Ok(Self::OpenAiChat(openai_chat::StreamWriter::new(plan.model, plan.tells_usage)))
+                let writer = openai_chat::StreamWriter::new(plan.model, plan.tells_usage);
+                Self::OpenAiChat(writer.reading(plan.from))
+            }
+            Dialect::OpenAiResponses => {
+                let writer = openai_responses::StreamWriter::new(plan.model, plan.from);
+                Self::OpenAiResponses(Box::new(writer.echoing(plan.echo.clone())))
             }
             Dialect::Anthropic => {
-                Ok(Self::Anthropic(anthropic::StreamWriter::new(plan.model, plan.from, plan.input)))
+                Self::Anthropic(anthropic::StreamWriter::new(plan.model, plan.from, plan.input))
             }
-            other => Err(TranslateError::NotSpoken(other)),
-        }
+            Dialect::Gemini => Self::Gemini(gemini::StreamWriter::new(plan.model, plan.from)),
+            Dialect::Cohere => Self::Cohere(cohere::StreamWriter::new(plan.from)),
+            Dialect::Mistral => Self::Mistral(mistral::StreamWriter::new(plan.model).reading(plan.from)),
+            Dialect::Bedrock => return Err(NoStream(dialect)),
+        })
     }
 
     /// Appends the server-sent events that stand for this one.
     pub fn write(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         match self {
             Self::OpenAiChat(writer) => writer.write(event, |data| write_event(out, None, data)),
+            Self::Gemini(writer) => writer.write(event, |data| write_event(out, None, data)),
+            Self::Mistral(writer) => writer.write(event, |data| write_event(out, None, data)),
+            Self::OpenAiResponses(writer) => writer.write(event, |name, data| {
+                write_event(out, EventType::new(name), data);
+            }),
             Self::Anthropic(writer) => writer.write(event, |name, data| {
+                write_event(out, EventType::new(name), data);
+            }),
+            Self::Cohere(writer) => writer.write(event, |name, data| {
                 write_event(out, EventType::new(name), data);
             }),
         }
@@ -181,7 +248,11 @@ impl StreamWriter {
     pub fn losses(&self) -> &Losses {
         match self {
             Self::OpenAiChat(writer) => writer.losses(),
+            Self::OpenAiResponses(writer) => writer.losses(),
             Self::Anthropic(writer) => writer.losses(),
+            Self::Gemini(writer) => writer.losses(),
+            Self::Cohere(writer) => writer.losses(),
+            Self::Mistral(writer) => writer.losses(),
         }
     }
 }

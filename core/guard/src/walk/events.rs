@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use penstock_ai::dialect::Dialect;
-use penstock_ai::form::{Event, Opening};
+use penstock_ai::form::{Event, Note, Opening};
 use penstock_ai::json::Str;
 
 use crate::arguments::ArgumentsGuard;
@@ -145,7 +145,12 @@ impl EventsGuard {
                 self.close_all(|_| true, events);
                 self.push_unless_blocked(event, events);
             }
-            Event::Start { .. } | Event::Usage(_) => events.push(event),
+            // Probabilities and citations repeat the text, before anybody knows what of it is masked.
+            Event::Note { choice, part, note: Note::Logprobs(_) | Note::Citation(_) }
+                if self.parts.contains_key(&(choice, part)) => {}
+            Event::Note { .. } | Event::ServiceTier(_) | Event::Start { .. } | Event::Usage(_) => {
+                events.push(event);
+            }
         }
         if self.is_blocked { Flow::Blocked } else { Flow::Goes }
     }

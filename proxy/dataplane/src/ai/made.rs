@@ -11,6 +11,7 @@ use penstock_ai::catalogue::{Billed, NanoUsd};
 use penstock_ai::form::Losses;
 use penstock_ai::glance::Glance;
 use penstock_ai::json::{Edits, Value};
+use penstock_ai::openai_responses::Echo;
 use penstock_ai::provider::{Api, Failure, Headroom};
 use penstock_ai::relay::{RelayPlan, StreamRelay};
 use penstock_ai::routing::{self, End, Need, Report};
@@ -284,6 +285,7 @@ impl Serving<'_> {
                 model,
                 tells_usage: !asked.ask.lacks_usage(),
                 input: account::estimate(asked.body.len()),
+                echo: if api.dialect == asked.dialect { Echo::default() } else { asked.echo() },
             },
         };
         StreamRelay::new(&plan).map(Some).map_err(|why| Denied::own(Code::UnsupportedFeature, why))
@@ -485,10 +487,11 @@ impl Serving<'_> {
         api: &Api,
         body: &[u8],
     ) -> Result<Vec<u8>, Denied> {
-        let bad = |why: translate::TranslateError| Denied::own(Code::UpstreamBadResponse, why);
-        let answer = translate::read_answer(api.dialect, body).map_err(bad)?;
+        let answer = translate::read_answer(api.dialect, body)
+            .map_err(|why| Denied::own(Code::UpstreamBadResponse, why))?;
+        let echo = asked.echo();
         let mut losses = Losses::default();
-        let document = translate::write_answer(asked.dialect, &answer, model, &mut losses).map_err(bad)?;
+        let document = translate::write_answer(asked.dialect, &answer, model, &echo, &mut losses);
         let mut text = Vec::with_capacity(body.len() + 256);
         document.write(&mut text);
         if let Some(told) = scratch.call.ai.as_mut()

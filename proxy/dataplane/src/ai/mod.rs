@@ -21,6 +21,7 @@ use penstock_ai::dialect::Dialect;
 use penstock_ai::endpoint::{Endpoint, GeminiCall};
 use penstock_ai::form::Losses;
 use penstock_ai::json::{Edits, Value};
+use penstock_ai::openai_responses::Echo;
 use penstock_ai::provider::{Api, Operation};
 use penstock_ai::routing::{Caller, Need, Step, TenantId, Unresolved, prefix_hash};
 use penstock_ai::translate::{self, Destination};
@@ -69,6 +70,17 @@ struct Asked<'b> {
     /// What is noted of the body.
     ask: Ask<'b>,
     body: &'b [u8],
+}
+
+impl Asked<'_> {
+    /// What an answer repeats of the request, in a dialect whose answers do.
+    fn echo(&self) -> Echo {
+        if self.dialect != Dialect::OpenAiResponses {
+            return Echo::default();
+        }
+        translate::read_request(self.dialect, self.body)
+            .map_or_else(|_| Echo::default(), |request| Echo::of(&request))
+    }
 }
 
 impl Serving<'_> {
@@ -207,8 +219,7 @@ impl Serving<'_> {
             .map_err(|why| Denied::own(Code::BodyInvalid, why))?;
         request.stream = asked.stream;
         let destination = Destination { dialect: api.dialect, model: to.model, max_output };
-        let mut document = translate::write_request(&request, &destination, &mut losses)
-            .map_err(|why| Denied::own(Code::UnsupportedFeature, why))?;
+        let mut document = translate::write_request(&request, &destination, &mut losses);
         for (name, value) in &api.body {
             document.push(name.as_str(), value.as_str());
         }

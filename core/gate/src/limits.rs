@@ -283,31 +283,6 @@ impl BoundLimit {
         within: Option<Uid>,
         counted: &Counted<'_, F>,
     ) -> pool::Key {
-        let hasher = self.hasher(secret, within, counted);
-        if self.by_model { with_model(hasher, None) } else { finish(&hasher) }
-    }
-
-    /// The key of a call but for its model, which is not known yet.
-    pub(crate) fn held_key<F: FieldSource>(
-        &self,
-        secret: &KeySecret,
-        within: Option<Uid>,
-        counted: &Counted<'_, F>,
-    ) -> HeldKey {
-        match self.by_model {
-            true => HeldKey::ButModel(self.hasher(secret, within, counted)),
-            false => HeldKey::Known(self.key(secret, within, counted)),
-        }
-    }
-
-    /// A hash that has taken in all parts but the model.
-    #[inline]
-    fn hasher<F: FieldSource>(
-        &self,
-        secret: &KeySecret,
-        within: Option<Uid>,
-        counted: &Counted<'_, F>,
-    ) -> SipHasher13 {
         let parts: &[Part] = match &self.rule {
             KeyRule::App => &[Part::App],
             KeyRule::Credential => &[Part::Credential],
@@ -341,41 +316,24 @@ impl BoundLimit {
                 },
                 Part::Route => take(10, &counted.route.0.to_le_bytes()),
                 Part::Service => take(11, &counted.service.0.to_le_bytes()),
-                Part::Model => {}
+                Part::Model => take(12, b""),
             }
         }
-        hasher
+        pool::Key(hasher.finish128().as_u128())
+    }
+
+    /// Whether the model is a part of the key, which [`key_of_model`] then adds.
+    pub(crate) fn is_by_model(&self) -> bool {
+        self.by_model
     }
 }
 
-fn finish(hasher: &SipHasher13) -> pool::Key {
+/// The key of a call with the model that was asked for, which is known later than the rest of it.
+pub(crate) fn key_of_model(secret: &KeySecret, key: pool::Key, model: Uid) -> pool::Key {
+    let mut hasher = SipHasher13::new_with_key(&secret.0);
+    hasher.write_u128(key.0);
+    hasher.write_u64(model.0);
     pool::Key(hasher.finish128().as_u128())
-}
-
-/// The key with the model that was asked for, which goes in last wherever it is written.
-fn with_model(mut hasher: SipHasher13, model: Option<Uid>) -> pool::Key {
-    hasher.write_u8(12);
-    hasher.write_u64(model.map_or(0, |model| model.0));
-    finish(&hasher)
-}
-
-/// The key of a call as far as it is known before its model is.
-#[derive(Clone, Debug)]
-pub(crate) enum HeldKey {
-    /// The model does not count.
-    Known(pool::Key),
-    /// All parts but the model.
-    ButModel(SipHasher13),
-}
-
-impl HeldKey {
-    /// The key, with the model that was asked for.
-    pub(crate) fn of_model(&self, model: Option<Uid>) -> pool::Key {
-        match self {
-            Self::Known(key) => *key,
-            Self::ButModel(hasher) => with_model(*hasher, model),
-        }
-    }
 }
 
 impl KeyRule {

@@ -6,7 +6,7 @@
 //! [`penstock_limits::Shard::settle_attempt`], for which the plan's permits are enough.
 
 use crate::chain::{Gate, code_of, write_limit_fields, write_retry_after};
-use crate::limits::{BoundLimit, BoundLimits, Counted, HeldKey, KeySecret};
+use crate::limits::{BoundLimit, BoundLimits, Counted, KeySecret, key_of_model};
 use crate::plan::{Answer, CallPlan, LimitAnswer, Outcome, Stage};
 use crate::router::{FieldName, FieldSource, Once};
 use crate::snapshot::{RouteRule, Snapshot};
@@ -27,7 +27,9 @@ pub struct SpendLimit {
     pub handle: Arc<Limit>,
     /// How much is reserved.
     pub reserve: Reserve,
-    key: HeldKey,
+    /// The key but for the model.
+    key: Key,
+    by_model: bool,
 }
 
 impl SpendLimit {
@@ -41,8 +43,13 @@ impl SpendLimit {
             id: limit.id,
             handle: Arc::clone(&limit.handle),
             reserve: limit.reserve,
-            key: limit.held_key(secret, within, counted),
+            key: limit.key(secret, within, counted),
+            by_model: limit.is_by_model(),
         }
+    }
+
+    fn key(&self, secret: &KeySecret, model: Uid) -> Key {
+        if self.by_model { key_of_model(secret, self.key, model) } else { self.key }
     }
 }
 
@@ -148,17 +155,18 @@ impl Gate {
         }
     }
 
-    /// How the caller stands with each limit of tokens and money that the chain left in `plan`, for a model: what a
-    /// caller is told of its own budget. Takes nothing.
+    /// How the caller stands with each limit of tokens and money that the chain left in `plan`: what a caller is told of
+    /// its own budget. Those that are counted by model are left out without one. Takes nothing.
     pub fn spent<'p>(
         &'p self,
         now: Now,
         model: Option<Uid>,
         plan: &'p CallPlan,
     ) -> impl Iterator<Item = (&'p SpendLimit, Usage)> {
-        plan.spend
-            .iter()
-            .map(move |held| (held, self.shard.usage(now, &held.handle, held.key.of_model(model))))
+        plan.spend.iter().filter_map(move |held| {
+            let key = if held.by_model { held.key(&self.secret, model?) } else { held.key };
+            Some((held, self.shard.usage(now, &held.handle, key)))
+        })
     }
 
     /// The limits of tokens and money that apply to a call of this plan's caller, on this route, to this target; none if
@@ -174,12 +182,11 @@ impl Gate {
         if held.len() + of_target.clone().count() > APPLIED_MAX {
             return None;
         }
-        let model = Some(attempt.model);
         let of_caller = held.iter().map(|held| Owed {
             id: held.id,
             limit: &held.handle,
             reserve: held.reserve,
-            key: held.key.of_model(model),
+            key: held.key(&self.secret, attempt.model),
         });
         let caller = &plan.caller;
         let counted = Counted {
@@ -192,11 +199,10 @@ impl Gate {
             client: &caller.address,
             fields: &NoFields,
         };
-        let of_target = of_target.map(|limit| Owed {
-            id: limit.id,
-            limit: &limit.handle,
-            reserve: limit.reserve,
-            key: limit.held_key(&self.secret, None, &counted).of_model(model),
+        let of_target = of_target.map(|limit| {
+            let held = SpendLimit::new(limit, &self.secret, None, &counted);
+            let key = held.key(&self.secret, attempt.model);
+            Owed { id: limit.id, limit: &limit.handle, reserve: limit.reserve, key }
         });
         Some(of_caller.chain(of_target).collect())
     }

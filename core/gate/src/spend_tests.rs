@@ -191,6 +191,7 @@ fn plans_are_counted_for_each_subscription() {
     let none = BoundLimits::default();
     for key in [KEY, FOREIGN] {
         bench.call(key);
+        assert_eq!((bench.spent(None).len(), bench.spent(Some(FAST)).len()), (1, 2));
         assert_eq!(bench.reserve(&attempt(FAST, &none, 6 * USD)), Ok(0), "{key}");
         assert_eq!(bench.reserve(&attempt(FAST, &none, 6 * USD)), Err(Code::BudgetExhausted), "{key}");
     }

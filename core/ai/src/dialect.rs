@@ -58,6 +58,13 @@ impl Dialect {
             Dialect::Mistral => "mistral",
         }
     }
+
+    /// Whether a provider of this dialect can read what proves or seals a thought that came in the other: Claude's come by
+    /// Messages and by Converse alike.
+    pub fn reads_thoughts_of(self, other: Dialect) -> bool {
+        let claude = [Dialect::Anthropic, Dialect::Bedrock];
+        self == other || (claude.contains(&self) && claude.contains(&other))
+    }
 }
 
 impl fmt::Display for Dialect {

@@ -14,7 +14,7 @@ pub(crate) mod read;
 pub(crate) mod write;
 
 pub use answer::{Answer, Choice, Stop};
-pub use event::{COLLECTED_MAX, Collected, Event, Opening};
+pub use event::{COLLECTED_MAX, Collected, Event, Note, Opening};
 pub use feature::{Feature, Losses};
 pub use read::Malformed;
 
@@ -248,8 +248,22 @@ pub struct Thought<'a> {
     pub signature: Option<Str<'a>>,
     /// What only its provider can read, instead of the text or beside it.
     pub sealed: Option<Str<'a>>,
-    /// Its id at the provider.
+    /// Its id at the provider. Thoughts one after another with the same id are one there.
     pub id: Option<Str<'a>>,
+    /// In which dialect its signature, its id and what is sealed mean something; none: in the one that it was read from.
+    pub of: Option<Dialect>,
+}
+
+impl Thought<'_> {
+    /// Whether a provider of `to` can read its signature and what is sealed, where it was read from `from`.
+    pub fn is_readable(&self, from: Dialect, to: Dialect) -> bool {
+        to.reads_thoughts_of(self.of.unwrap_or(from))
+    }
+
+    /// Whether only one provider can read it.
+    pub fn is_bound(&self) -> bool {
+        self.signature.is_some() || self.sealed.is_some()
+    }
 }
 
 /// A call of a function.
@@ -265,6 +279,9 @@ pub struct ToolCall<'a> {
     pub signature: Option<Str<'a>>,
     /// Whether what was read up to here is to be kept.
     pub cache: Option<CacheMark>,
+    /// Members that its reader has no place for; `id` is its own as an item of the conversation, beside the one for its
+    /// result.
+    pub rest: Object<'a>,
 }
 
 /// What a function is called with.
@@ -337,6 +354,8 @@ pub struct Function<'a> {
     pub strict: Option<bool>,
     /// Whether what was read up to here is to be kept.
     pub cache: Option<CacheMark>,
+    /// Members that its reader has no place for. They never become a part of the schema.
+    pub rest: Object<'a>,
 }
 
 /// Whether and which function must be called.

@@ -42,6 +42,7 @@ fn call<'a>(id: &'a str, arguments: Arguments<'a>) -> Part<'a> {
         arguments,
         signature: None,
         cache: None,
+        rest: Default::default(),
     })
 }
 

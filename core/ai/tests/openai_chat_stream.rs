@@ -42,7 +42,9 @@ fn holds(events: &[Event<'_>]) {
                 parts.push(true);
                 assert!(!stopped[*choice as usize]);
             }
-            Event::Piece { choice, part, .. } | Event::Signature { choice, part, .. } => {
+            Event::Piece { choice, part, .. }
+            | Event::Signature { choice, part, .. }
+            | Event::Note { choice, part, .. } => {
                 assert!(open[*choice as usize][*part as usize]);
             }
             Event::Close { choice, part } => {
@@ -52,7 +54,7 @@ fn holds(events: &[Event<'_>]) {
                 assert!(open[*choice as usize].iter().all(|is_open| !is_open));
                 assert!(!std::mem::replace(&mut stopped[*choice as usize], true));
             }
-            Event::Usage(_) | Event::Failed { .. } | Event::End => {}
+            Event::Usage(_) | Event::ServiceTier(_) | Event::Failed { .. } | Event::End => {}
         }
     }
 }

@@ -118,6 +118,7 @@ pub(super) fn read_block<'a>(block: Value<'a>, at: &At<'_>) -> Result<Part<'a>, 
             arguments: Arguments::Value(fields.take("input").unwrap_or_else(|| Object::default().into())),
             signature: None,
             cache,
+            rest: fields.rest(),
         }),
         "tool_result" => Part::ToolResult(ToolResult {
             call: fields.must_string(at, "tool_use_id")?,
@@ -156,12 +157,14 @@ fn read_tool<'a>(tool: Value<'a>, at: &At<'_>) -> Result<Tool<'a>, Malformed> {
         return Ok(Tool::Foreign(tool));
     }
     let mut fields = at.object(tool)?;
+    fields.take("type");
     Ok(Tool::Function(Function {
         name: fields.must_string(at, "name")?,
         description: fields.string(at, "description")?,
         parameters: fields.take("input_schema"),
         strict: fields.truth(at, "strict")?,
         cache: read_cache_mark(&mut fields, at)?,
+        rest: fields.rest(),
     }))
 }
 

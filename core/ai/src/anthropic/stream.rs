@@ -276,6 +276,12 @@ impl StreamWriter {
             Event::Stop { choice: 0, stop, sequence } => {
                 self.stop = Some((stop.clone().into_owned(), sequence.clone().map(Str::into_owned)));
             }
+            Event::Note { note, .. } => {
+                if let Some(feature) = note.feature() {
+                    self.losses.tell(feature);
+                }
+            }
+            Event::ServiceTier(_) => {}
             // Told with the end, as others tell it after the reason of the end.
             Event::Usage(usage) => self.usage = *usage,
             Event::End => {

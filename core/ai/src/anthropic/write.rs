@@ -329,6 +329,7 @@ impl Writer<'_> {
         if let Some(strict) = function.strict {
             written.push("strict", strict);
         }
+        write_rest(&mut written, &function.rest, self.from, Dialect::Anthropic, self.losses);
         self.mark(&mut written, function.cache);
         Some(written.into())
     }

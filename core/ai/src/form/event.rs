@@ -4,9 +4,9 @@
 //! overlap, as some dialects number calls and send their arguments in any order. Whoever writes a dialect in which they
 //! must not sees to that.
 
-use super::{Answer, Arguments, Choice, Part, Stop, Text, Thought, ToolCall};
+use super::{Answer, Arguments, Choice, Feature, Part, Stop, Text, Thought, ToolCall};
 use crate::dialect::Dialect;
-use crate::json::{Str, Value};
+use crate::json::{Object, Str, Value};
 use crate::usage::Usage;
 
 /// What happens in a stream.
@@ -48,6 +48,15 @@ pub enum Event<'a> {
         /// The signature.
         signature: Str<'a>,
     },
+    /// Something beside the text of a part, while it is open.
+    Note {
+        /// Of which choice.
+        choice: u32,
+        /// Of which part.
+        part: u32,
+        /// What it is.
+        note: Note<'a>,
+    },
     /// A part is complete.
     Close {
         /// Of which choice.
@@ -66,6 +75,8 @@ pub enum Event<'a> {
     },
     /// What has been used so far; a later one counts instead of an earlier one.
     Usage(Usage),
+    /// How urgently it is served.
+    ServiceTier(Str<'a>),
     /// The provider failed. Nothing follows but the end.
     Failed {
         /// Its own kind of the failure.
@@ -75,6 +86,28 @@ pub enum Event<'a> {
     },
     /// It is over, as its dialect says that. A stream that ends without it was cut.
     End,
+}
+
+/// What is told beside the text of a part.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Note<'a> {
+    /// The id of a thought or of a call as an item at its provider. Right behind the opening.
+    Id(Str<'a>),
+    /// Where text is from, in the words of the dialect: one source.
+    Citation(Value<'a>),
+    /// Probabilities of the tokens of the last piece, in the words of the dialect: an array.
+    Logprobs(Value<'a>),
+}
+
+impl Note<'_> {
+    /// What is lost where it cannot be said. An id is of no use elsewhere.
+    pub fn feature(&self) -> Option<Feature> {
+        match self {
+            Note::Id(_) => None,
+            Note::Citation(_) => Some(Feature::Citations),
+            Note::Logprobs(_) => Some(Feature::Logprobs),
+        }
+    }
 }
 
 /// What a part is that begins.
@@ -114,6 +147,9 @@ struct Open {
     opening: Opening<'static>,
     text: String,
     signature: Option<Str<'static>>,
+    id: Option<Str<'static>>,
+    citations: Vec<Value<'static>>,
+    logprobs: Vec<Value<'static>>,
 }
 
 /// Choices and parts that a collected answer may have, each: more than any provider gives.
@@ -149,7 +185,7 @@ impl Collected {
                 if let Some(parts) = self.choice(*choice)
                     && parts.len() < COLLECTED_MAX
                 {
-                    parts.push(Open { opening, text: String::new(), signature: None });
+                    parts.push(Open::new(opening));
                 }
             }
             Event::Piece { choice, part, text } => {
@@ -162,6 +198,19 @@ impl Collected {
                     open.signature = Some(signature.clone().into_owned());
                 }
             }
+            Event::Note { choice, part, note } => {
+                let Some(open) = self.part(*choice, *part) else { return };
+                match note {
+                    Note::Id(id) => open.id = Some(id.clone().into_owned()),
+                    Note::Citation(citation) if open.citations.len() < COLLECTED_MAX => {
+                        open.citations.push(citation.clone().into_owned());
+                    }
+                    Note::Logprobs(Value::Array(tokens)) => {
+                        open.logprobs.extend(tokens.iter().map(|token| token.clone().into_owned()));
+                    }
+                    Note::Citation(_) | Note::Logprobs(_) => {}
+                }
+            }
             Event::Stop { choice, stop, sequence } => {
                 if self.choice(*choice).is_some() {
                     let choice = &mut self.answer.choices[*choice as usize];
@@ -170,6 +219,7 @@ impl Collected {
                 }
             }
             Event::Usage(usage) => self.answer.usage = Some(*usage),
+            Event::ServiceTier(tier) => self.answer.service_tier = Some(tier.clone().into_owned()),
             Event::Close { .. } | Event::Failed { .. } | Event::End => {}
         }
     }
@@ -193,27 +243,56 @@ impl Collected {
     /// The answer.
     pub fn finish(mut self) -> Answer<'static> {
         for (choice, parts) in self.answer.choices.iter_mut().zip(self.parts) {
+            choice.logprobs = logprobs(self.answer.from, &parts);
             choice.parts = parts.into_iter().map(Open::into_part).collect();
         }
         self.answer
     }
 }
 
+/// The probabilities of all parts, as a whole answer of the dialect has them.
+fn logprobs(from: Dialect, parts: &[Open]) -> Option<Value<'static>> {
+    let of = |is_refusal: bool| -> Vec<Value<'static>> {
+        let parts = parts.iter().filter(|part| (part.opening == Opening::Refusal) == is_refusal);
+        parts.flat_map(|part| part.logprobs.iter().cloned()).collect()
+    };
+    let (content, refusal) = (of(false), of(true));
+    match (content.is_empty(), refusal.is_empty()) {
+        (true, true) => None,
+        (_, true) if from == Dialect::Cohere => Some(content.into()),
+        (_, true) => Some([("content", Value::from(content))].into_iter().collect::<Object<'_>>().into()),
+        (is_empty, false) => {
+            let content = if is_empty { Value::Null } else { content.into() };
+            let members = [("content", content), ("refusal", refusal.into())];
+            Some(members.into_iter().collect::<Object<'_>>().into())
+        }
+    }
+}
+
 impl Open {
+    fn new(opening: Opening<'static>) -> Self {
+        let (citations, logprobs) = (Vec::new(), Vec::new());
+        Self { opening, text: String::new(), signature: None, id: None, citations, logprobs }
+    }
+
     fn into_part(self) -> Part<'static> {
         let text = Str::from(self.text);
         match self.opening {
-            Opening::Text => Part::Text(Text { signature: self.signature, ..Text::new(text) }),
+            Opening::Text => {
+                let citations = (!self.citations.is_empty()).then(|| self.citations.into());
+                Part::Text(Text { signature: self.signature, citations, ..Text::new(text) })
+            }
             Opening::Thought => {
-                Part::Thought(Thought { text, signature: self.signature, ..Thought::default() })
+                Part::Thought(Thought { text, signature: self.signature, id: self.id, ..Thought::default() })
             }
             Opening::Sealed(sealed) => {
-                Part::Thought(Thought { text, sealed: Some(sealed), ..Thought::default() })
+                Part::Thought(Thought { text, sealed: Some(sealed), id: self.id, ..Thought::default() })
             }
             Opening::Refusal => Part::Refusal(text),
             Opening::ToolCall { id, name, is_free } => {
                 let arguments = if is_free { Arguments::Free(text) } else { Arguments::Text(text) };
-                Part::ToolCall(ToolCall { id, name, arguments, signature: self.signature, cache: None })
+                let rest = self.id.map(|id| ("id", id)).into_iter().collect();
+                Part::ToolCall(ToolCall { id, name, arguments, signature: self.signature, cache: None, rest })
             }
             Opening::Foreign(value) => Part::Foreign(value),
         }

@@ -31,6 +31,14 @@ pub enum Malformed {
         /// Where it stands.
         path: String,
     },
+    /// It is no answer: the provider says that it failed, whatever the status of HTTP was.
+    #[error("the provider failed: {message}")]
+    Failed {
+        /// Its own kind of the failure.
+        kind: Option<String>,
+        /// What it says.
+        message: String,
+    },
 }
 
 /// A place in a document.

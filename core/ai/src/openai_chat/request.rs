@@ -187,6 +187,7 @@ pub(super) fn read_calls<'a>(message: &mut Fields<'a>, at: &At<'_>) -> Result<Ve
 fn read_call<'a>(call: Value<'a>, at: &At<'_>) -> Result<ToolCall<'a>, Malformed> {
     let mut fields = at.object(call)?;
     let id = fields.string(at, "id")?;
+    fields.take("index"); // which some tell in whole answers too
     let is_custom = fields.string(at, "type")?.is_some_and(|kind| kind.is("custom"));
     let (member, input) = if is_custom { ("custom", "input") } else { ("function", "arguments") };
     let inner_at = at.member(member);
@@ -194,7 +195,7 @@ fn read_call<'a>(call: Value<'a>, at: &At<'_>) -> Result<ToolCall<'a>, Malformed
     let name = inner.must_string(&inner_at, "name")?;
     let text = inner.string(&inner_at, input)?.unwrap_or_default();
     let arguments = if is_custom { Arguments::Free(text) } else { Arguments::Text(text) };
-    Ok(ToolCall { id, name, arguments, signature: None, cache: None })
+    Ok(ToolCall { id, name, arguments, signature: None, cache: None, rest: fields.rest() })
 }
 
 fn read_tool<'a>(tool: Value<'a>, at: &At<'_>) -> Result<Tool<'a>, Malformed> {
@@ -211,6 +212,7 @@ fn read_tool<'a>(tool: Value<'a>, at: &At<'_>) -> Result<Tool<'a>, Malformed> {
         parameters: function.take("parameters"),
         strict: function.truth(&function_at, "strict")?,
         cache,
+        rest: function.rest(),
     }))
 }
 
@@ -604,6 +606,7 @@ fn write_tool<'r>(tool: &'r Tool<'_>, from: Dialect, losses: &mut Losses) -> Opt
     if let Some(strict) = function.strict {
         inner.push("strict", strict);
     }
+    write_rest(&mut inner, &function.rest, from, Dialect::OpenAiChat, losses);
     let mut written = Object::default();
     written.push("type", "function");
     written.push("function", inner);

@@ -349,7 +349,13 @@ impl StreamWriter {
                 self.losses.tell(Feature::ThinkingSignature);
                 return;
             }
-            Event::Close { .. } => return,
+            Event::Note { note, .. } => {
+                if let Some(feature) = note.feature() {
+                    self.losses.tell(feature);
+                }
+                return;
+            }
+            Event::Close { .. } | Event::ServiceTier(_) => return,
             Event::Stop { choice, stop, sequence } => {
                 self.losses.tell_if(sequence.is_some(), Feature::StopSequence);
                 let calls = self.choices.get(*choice as usize).is_some_and(|choice| choice.calls > 0);

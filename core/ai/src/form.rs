@@ -8,6 +8,7 @@
 //! What a writer has no word for it does not drop in silence: it tells the [`Feature`].
 
 mod answer;
+pub(crate) mod cite;
 mod event;
 mod feature;
 pub(crate) mod read;
@@ -91,6 +92,48 @@ impl Request<'_> {
             metadata: None,
             rest: Object::default(),
         }
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Whether it needs what a provider keeps: an earlier answer, a conversation, items of either. Such a request means
+    /// little anywhere else.
+    pub fn is_stateful(&self) -> bool {
+        let kept = ["previous_response_id", "conversation", "prompt"];
+        let is_reference = |part: &Part<'_>| match part {
+            Part::Foreign(value) => write::foreign(value) == Feature::Stored,
+            _ => false,
+        };
+        kept.iter().any(|name| self.rest.get(name).is_some())
+            || self.turns.iter().flat_map(|turn| &turn.parts).any(is_reference)
+    }
+
+    /// Whether it holds thoughts that only the deployment which made them can read. It is best asked again.
+    pub fn is_bound(&self) -> bool {
+        let parts = self.turns.iter().flat_map(|turn| &turn.parts);
+        parts.into_iter().any(|part| matches!(part, Part::Thought(thought) if thought.is_bound()))
+    }
+
+    /// Takes out what only the deployment that made it can read, for another one: thoughts that are signed or sealed, and
+    /// ids of items. The thoughts are told.
+    pub fn unbind(&mut self, losses: &mut Losses) {
+        for turn in &mut self.turns {
+            turn.parts.retain(|part| match part {
+                Part::Thought(thought) => {
+                    losses.tell_if(thought.signature.is_some(), Feature::ThinkingSignature);
+                    losses.tell_if(thought.sealed.is_some(), Feature::ThinkingSealed);
+                    !thought.is_bound() && thought.id.is_none()
+                }
+                _ => true,
+            });
+            turn.rest.take("id");
+            for part in &mut turn.parts {
+                if let Part::ToolCall(call) = part {
+                    call.rest.take("id");
+                }
+            }
+        }
+        self.turns.retain(|turn| turn.role != Role::Assistant || !turn.parts.is_empty());
     }
 }
 

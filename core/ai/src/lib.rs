@@ -8,13 +8,16 @@
 pub mod anthropic;
 pub mod ask;
 pub mod catalogue;
+pub mod cohere;
 pub mod dialect;
 pub mod endpoint;
 pub mod event_stream;
 pub mod form;
 pub mod glance;
 pub mod json;
+pub mod mistral;
 pub mod openai_chat;
+pub mod openai_responses;
 pub mod provider;
 pub mod refusal;
 pub mod relay;

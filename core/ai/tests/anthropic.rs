@@ -242,7 +242,7 @@ fn thinking_is_asked_for_within_what_the_provider_allows() {
 fn what_the_dialect_has_no_word_for_is_told() {
     let (body, losses) = translated(
         r#"{"model":"m","n":2,"seed":1,"presence_penalty":0,"frequency_penalty":0,"logit_bias":{},"logprobs":true,
-            "prompt_cache_key":"k","verbosity":"low","metadata":{"a":"b"},"service_tier":"flex","store":true,
+            "prompt_cache_key":"k","verbosity":"low","metadata":{"a":"b"},"service_tier":"flex","store":true,"not_known":1,
             "response_format":{"type":"json_object"},"stop":[" ","x"],
             "messages":[{"role":"user","name":"n","content":[{"type":"input_audio","input_audio":{"data":"A","format":"wav"}},
                 {"type":"file","file":{"file_id":"f"}},{"type":"text","text":"a"}]}]}"#,
@@ -264,6 +264,7 @@ fn what_the_dialect_has_no_word_for_is_told() {
         Stop,
         ServiceTier,
         Metadata,
+        Stored,
         Unknown,
     ];
     assert_eq!(losses.features(), told);

@@ -207,7 +207,10 @@ fn malformed_chunks_are_told() {
             br#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{"}}]}}]}"#,
             "`choices[0].delta.tool_calls[0].function.name` is missing",
         ),
-        (br#"{"choices":[{"delta":{"content":7}}]}"#, "`choices[0].delta.content` must be a string"),
+        (
+            br#"{"choices":[{"delta":{"content":7}}]}"#,
+            "`choices[0].delta.content` must be a string or an array of parts",
+        ),
     ] {
         let refused = StreamReader::default().read(data, &mut Vec::new());
         assert_eq!(refused.map_err(|error| error.to_string()), Err(error.into()));

@@ -4,7 +4,7 @@ use super::request::read_block;
 use super::write::{cited, input, text_block};
 use crate::dialect::Dialect;
 use crate::form::read::At;
-use crate::form::write::write_rest;
+use crate::form::write::{foreign, tell_rest, write_answer_rest};
 use crate::form::{Answer, Choice, Feature, Losses, Malformed, Part, Stop};
 use crate::json::{Object, Str, Value};
 use crate::usage::{Account, Usage};
@@ -102,7 +102,7 @@ pub fn write_answer<'r>(answer: &'r Answer<'_>, model: &'r str, losses: &mut Los
         usage.push("service_tier", tier.clone());
     }
     body.push("usage", usage);
-    write_rest(&mut body, &answer.rest, answer.from, Dialect::Anthropic, losses);
+    write_answer_rest(&mut body, &answer.rest, answer.from, Dialect::Anthropic, losses);
     body
 }
 
@@ -111,6 +111,16 @@ fn write_part<'r>(part: &'r Part<'_>, from: Dialect, losses: &mut Losses) -> Opt
     match part {
         Part::Text(text) => return Some(cited(text, from, losses).into()),
         Part::Refusal(text) => return Some(text_block(text.clone())),
+        Part::Thought(thought) if !thought.is_readable(from, Dialect::Anthropic) => {
+            losses.tell_if(thought.signature.is_some(), Feature::ThinkingSignature);
+            losses.tell_if(thought.sealed.is_some(), Feature::ThinkingSealed);
+            if thought.text.is_empty() {
+                return None;
+            }
+            block.push("type", "thinking");
+            block.push("thinking", thought.text.clone());
+            block.push("signature", "");
+        }
         Part::Thought(thought) => match &thought.sealed {
             Some(sealed) => {
                 block.push("type", "redacted_thinking");
@@ -128,13 +138,23 @@ fn write_part<'r>(part: &'r Part<'_>, from: Dialect, losses: &mut Losses) -> Opt
             block.push("name", call.name.clone());
             block.push("input", input(&call.arguments));
             losses.tell_if(call.signature.is_some(), Feature::ThinkingSignature);
+            match from {
+                Dialect::Anthropic => call.rest.iter().for_each(|(name, value)| {
+                    block.push(name.clone(), value.clone());
+                }),
+                from => tell_rest(&call.rest, from, Dialect::Anthropic, losses),
+            }
         }
         Part::Media(_) => {
             losses.tell(Feature::Modalities);
             return None;
         }
         Part::Foreign(value) if from == Dialect::Anthropic => return Some(value.clone()),
-        Part::Foreign(_) | Part::ToolResult(_) => {
+        Part::Foreign(value) => {
+            losses.tell(foreign(value));
+            return None;
+        }
+        Part::ToolResult(_) => {
             losses.tell(Feature::ServerTools);
             return None;
         }

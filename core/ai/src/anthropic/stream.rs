@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use super::answer::{read_stop, write_stop, write_usage};
 use crate::dialect::Dialect;
 use crate::form::read::{At, Fields};
-use crate::form::{Event, Feature, Losses, Malformed, Opening, Stop};
+use crate::form::write::foreign;
+use crate::form::{Event, Feature, Losses, Malformed, Note, Opening, Stop};
 use crate::json::{Object, Str, Value};
 use crate::usage::{Account, Usage};
 
@@ -65,7 +66,12 @@ impl StreamReader {
                         events.push(Event::Signature { choice: 0, part, signature });
                         return Ok(());
                     }
-                    _ => return Ok(()), // what is told beside the text: citations, and what is yet to come
+                    "citations_delta" => {
+                        let note = Note::Citation(delta.must(&delta_at, "citation")?);
+                        events.push(Event::Note { choice: 0, part, note });
+                        return Ok(());
+                    }
+                    _ => return Ok(()), // what is yet to come
                 };
                 if !text.is_empty() {
                     events.push(Event::Piece { choice: 0, part, text });
@@ -276,11 +282,7 @@ impl StreamWriter {
             Event::Stop { choice: 0, stop, sequence } => {
                 self.stop = Some((stop.clone().into_owned(), sequence.clone().map(Str::into_owned)));
             }
-            Event::Note { note, .. } => {
-                if let Some(feature) = note.feature() {
-                    self.losses.tell(feature);
-                }
-            }
+            Event::Note { choice: 0, part, note } => self.note(*part, note, &mut write),
             Event::ServiceTier(_) => {}
             // Told with the end, as others tell it after the reason of the end.
             Event::Usage(usage) => self.usage = *usage,
@@ -303,6 +305,7 @@ impl StreamWriter {
             Event::Open { .. }
             | Event::Piece { .. }
             | Event::Signature { .. }
+            | Event::Note { .. }
             | Event::Close { .. }
             | Event::Stop { .. } => self.losses.tell(Feature::Answers),
         }
@@ -326,6 +329,11 @@ impl StreamWriter {
                 block.push("signature", "");
                 Block::Thinking
             }
+            Opening::Sealed(_) if !Dialect::Anthropic.reads_thoughts_of(self.from) => {
+                self.losses.tell(Feature::ThinkingSealed);
+                self.live = None;
+                return;
+            }
             Opening::Sealed(sealed) => {
                 block.push("type", "redacted_thinking");
                 block.push("data", sealed.clone());
@@ -346,8 +354,8 @@ impl StreamWriter {
                 self.live = Some((part, Block::Call)); // its input may follow as that of a call does
                 return;
             }
-            Opening::Foreign(_) => {
-                self.losses.tell(Feature::ServerTools);
+            Opening::Foreign(value) => {
+                self.losses.tell(foreign(value));
                 self.live = None;
                 return;
             }
@@ -369,8 +377,30 @@ impl StreamWriter {
 
     fn signature(&mut self, block: Block, signature: Str<'_>, write: &mut impl FnMut(&'static str, &[u8])) {
         match block {
-            Block::Thinking => self.delta("signature_delta", "signature", signature, write),
+            Block::Thinking if Dialect::Anthropic.reads_thoughts_of(self.from) => {
+                self.delta("signature_delta", "signature", signature, write);
+            }
             _ => self.losses.tell(Feature::ThinkingSignature),
+        }
+    }
+
+    /// A source stands at its text; what waits for its block loses it.
+    fn note(&mut self, part: u32, note: &Note<'_>, write: &mut impl FnMut(&'static str, &[u8])) {
+        match (note, self.live) {
+            (Note::Citation(source), Some((live, Block::Text)))
+                if live == part && self.from == Dialect::Anthropic =>
+            {
+                let mut delta = Object::default();
+                delta.push("type", "citations_delta");
+                delta.push("citation", source.clone());
+                let members = [("index", (self.blocks - 1).into()), ("delta", delta.into())];
+                tell("content_block_delta", members, write);
+            }
+            (note, _) => {
+                if let Some(feature) = note.feature() {
+                    self.losses.tell(feature);
+                }
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 //! turns, results come first in the turn after their calls, and no text is empty. The writer sees to that.
 
 use crate::dialect::Dialect;
-use crate::form::write::{alone, write_rest};
+use crate::form::write::{alone, budget_of, foreign, has_function, no_parameters, tell_rest, write_rest};
 use crate::form::{
     Arguments, CacheMark, Feature, Losses, Media, MediaKind, MediaSource, Output, Part, Request,
     ResultContent, Role, Text, Thinking, Tool, ToolCall, ToolChoice, ToolResult, Turn,
@@ -123,6 +123,7 @@ impl Writer<'_> {
         for turn in turns {
             let role = if turn.role == Role::Assistant { "assistant" } else { "user" };
             self.losses.tell_if(turn.name.is_some(), Feature::Name);
+            tell_rest(&turn.rest, self.from, Dialect::Anthropic, self.losses);
             // Results first, then what else is said.
             let (results, others): (Vec<_>, Vec<_>) =
                 turn.parts.iter().partition(|part| matches!(part, Part::ToolResult(_)));
@@ -181,6 +182,11 @@ impl Writer<'_> {
             Part::Refusal(text) => text_object(text.clone()),
             Part::Media(media) => self.media(media)?,
             Part::Thought(thought) => {
+                if !thought.is_readable(self.from, Dialect::Anthropic) {
+                    self.losses.tell_if(thought.signature.is_some(), Feature::ThinkingSignature);
+                    self.losses.tell_if(thought.sealed.is_some(), Feature::ThinkingSealed);
+                    return None; // it proves nothing to this provider, which would refuse it
+                }
                 let mut block = Object::default();
                 if let Some(sealed) = &thought.sealed {
                     block.push("type", "redacted_thinking");
@@ -197,8 +203,8 @@ impl Writer<'_> {
             Part::ToolCall(call) => self.call(call),
             Part::ToolResult(result) => self.result(result),
             Part::Foreign(value) if self.from == Dialect::Anthropic => return Some(value.clone()),
-            Part::Foreign(_) => {
-                self.losses.tell(Feature::Unknown);
+            Part::Foreign(value) => {
+                self.losses.tell(foreign(value));
                 return None;
             }
         };
@@ -280,6 +286,12 @@ impl Writer<'_> {
         block.push("input", input(&call.arguments));
         self.losses.tell_if(call.signature.is_some(), Feature::ThinkingSignature);
         self.losses.tell_if(matches!(call.arguments, Arguments::Free(_)), Feature::CustomTools);
+        match self.from {
+            Dialect::Anthropic => call.rest.iter().for_each(|(name, value)| {
+                block.push(name.clone(), value.clone());
+            }),
+            from => tell_rest(&call.rest, from, Dialect::Anthropic, self.losses),
+        }
         block
     }
 
@@ -319,13 +331,7 @@ impl Writer<'_> {
         if let Some(description) = &function.description {
             written.push("description", description.clone());
         }
-        let schema = function.parameters.clone().unwrap_or_else(|| {
-            [("type", Value::from("object")), ("properties", Object::default().into())]
-                .into_iter()
-                .collect::<Object<'_>>()
-                .into()
-        });
-        written.push("input_schema", schema);
+        written.push("input_schema", function.parameters.clone().unwrap_or_else(|| no_parameters()));
         if let Some(strict) = function.strict {
             written.push("strict", strict);
         }
@@ -342,6 +348,13 @@ impl Writer<'_> {
             Some(ToolChoice::Auto) => written.push("type", "auto"),
             Some(ToolChoice::None) => written.push("type", "none"),
             Some(ToolChoice::Required) => written.push("type", "any"),
+            // The tool that it names may be one that this provider does not have.
+            Some(ToolChoice::Function(name))
+                if self.from != Dialect::Anthropic && !has_function(&request.tools, name) =>
+            {
+                self.losses.tell(Feature::ToolChoice);
+                return None;
+            }
             Some(ToolChoice::Function(name)) => {
                 written.push("type", "tool");
                 written.push("name", name.clone());
@@ -468,6 +481,7 @@ impl Writer<'_> {
         match (&request.service_tier, same) {
             (Some(tier), true) => body.push("service_tier", tier.clone()),
             // The provider's own choice is the default.
+            (Some(tier), false) if tier.is("default") => body.push("service_tier", "standard_only"),
             (Some(tier), false) => self.losses.tell_if(!tier.is("auto"), Feature::ServiceTier),
             (None, _) => {}
         }
@@ -555,15 +569,4 @@ fn valid_id<'r>(id: &Str<'r>) -> Str<'r> {
         }
     }
     valid.into()
-}
-
-/// Tokens for a word of effort.
-fn budget_of(effort: &str) -> u64 {
-    match effort {
-        "none" => 0,
-        "minimal" => THINKING_TOKENS_MIN,
-        "low" => 4096,
-        "medium" => 16384,
-        _ => 32768,
-    }
 }

@@ -34,6 +34,13 @@ impl Number<'_> {
     }
 }
 
+impl Number<'_> {
+    /// A number that the program itself writes, as JSON has it.
+    pub(crate) fn literal(text: &'static str) -> Self {
+        Self(text.into())
+    }
+}
+
 impl From<u64> for Number<'_> {
     fn from(value: u64) -> Self {
         Self(value.to_string().into())

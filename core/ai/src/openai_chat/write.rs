@@ -213,10 +213,11 @@ impl Writer<'_, '_> {
             written.push("name", name);
         }
         let content = match message.content {
-            content if content.is_empty() => {
-                let says_more = !message.calls.is_empty() || message.refusal.is_some();
-                if says_more && !self.words.is_mistral() { Value::Null } else { "".into() }
-            }
+            content if content.is_empty() => match !message.calls.is_empty() || message.refusal.is_some() {
+                true if self.words.is_mistral() => Vec::new().into(),
+                true => Value::Null,
+                false => "".into(),
+            },
             content if self.words.has(Quirk::ContentMustBeText) => {
                 let texts = content.iter().filter_map(|part| part.get("text").and_then(Value::as_text));
                 let text = texts.collect::<Vec<_>>().join("\n");

@@ -119,7 +119,7 @@ fn what_is_malformed_is_told_with_its_place() {
 }
 
 #[test]
-fn parallel_results_come_first_in_one_turn() {
+fn trap_26_parallel_results_come_first_in_one_turn() {
     let said = messages(
         r#"[{"role":"user","content":"q"},
             {"role":"assistant","content":"","tool_calls":[
@@ -194,7 +194,7 @@ fn instructions_before_the_conversation_are_the_system_s() {
 }
 
 #[test]
-fn only_the_last_marks_of_caching_are_kept() {
+fn trap_36_only_the_last_marks_of_caching_are_kept() {
     let part = r#"{"type":"text","text":"t","cache_control":{"type":"ephemeral"}}"#;
     let tool = r#"{"type":"function","function":{"name":"f"},"cache_control":{"type":"ephemeral"}}"#;
     let (body, losses) = translated(&format!(

@@ -77,7 +77,7 @@ fn recorded_streams_mean_the_same_after_a_round_trip() {
 }
 
 #[test]
-fn chunks_of_chat_become_blocks_one_after_another() {
+fn trap_07_chunks_of_chat_become_blocks_one_after_another() {
     let chunks: [&[u8]; 8] = [
         br#"{"id":"c","model":"gpt","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#,
         br#"{"choices":[{"index":0,"delta":{"reasoning_content":"hm"}}]}"#,
@@ -123,7 +123,7 @@ fn chunks_of_chat_become_blocks_one_after_another() {
 }
 
 #[test]
-fn blocks_of_messages_become_chunks() {
+fn trap_23_blocks_of_messages_become_chunks() {
     let events = read(&[
         br#"{"type":"message_start","message":{"id":"msg_1","model":"claude","usage":{"input_tokens":3,"output_tokens":1}}}"#,
         br#"{"type":"ping"}"#,

@@ -173,7 +173,7 @@ fn what_is_malformed_is_told_with_its_place() {
 }
 
 #[test]
-fn a_call_without_arguments_has_an_empty_object() {
+fn trap_22_a_call_without_arguments_has_an_empty_object() {
     for arguments in [
         Arguments::Text("".into()),
         Arguments::Text(" ".into()),
@@ -186,7 +186,7 @@ fn a_call_without_arguments_has_an_empty_object() {
 }
 
 #[test]
-fn results_follow_their_calls_and_come_before_text_and_pictures() {
+fn trap_27_results_follow_their_calls_and_come_before_text_and_pictures() {
     let image = || picture(MediaSource::Base64("AAAA".into()), Some("image/png"));
     let turns = vec![
         Turn::new(

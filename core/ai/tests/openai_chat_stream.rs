@@ -122,7 +122,7 @@ fn call(answer: &Answer<'_>, n: usize) -> (Option<String>, String, String) {
 }
 
 #[test]
-fn arguments_go_to_the_call_of_their_index() {
+fn trap_06_arguments_go_to_the_call_of_their_index() {
     // Without ids, mixed: the second call begins before the first one's arguments are whole.
     let (events, answer) = read(&[
         br#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\""}}]}}]}"#,
@@ -182,7 +182,7 @@ fn thoughts_text_and_refusals_are_parts_of_their_own() {
 }
 
 #[test]
-fn an_error_within_a_stream_is_one() {
+fn trap_39_an_error_within_a_stream_is_one() {
     let (events, _) = read(&[
         br#"{"choices":[{"delta":{"content":"a"}}]}"#,
         br#"{"error":{"message":"busy","type":"overloaded","code":null}}"#,

@@ -79,8 +79,25 @@ fn marks(request: &Request<'_>) -> Marks {
     let of_tool = |tool: &Tool<'_>| matches!(tool, Tool::Function(function) if function.cache.is_some());
     let tools = request.tools.iter().filter(|tool| of_tool(tool)).count();
     let parts = request.turns.iter().flat_map(|turn| &turn.parts);
-    let parts = parts.filter(|part| cache_mark(part).is_some()).count();
+    let parts: usize = parts.map(|part| marks_of(part, request.from)).sum();
     Marks { skip: (tools + parts).saturating_sub(CACHE_MARKS_MAX) }
+}
+
+/// How many marks a part has, those of what is within it too; none if it is left out.
+fn marks_of(part: &Part<'_>, from: Dialect) -> usize {
+    let within = match part {
+        Part::Text(text) if text.text.is_empty() => return 0,
+        Part::Media(media) => match (media.kind, &media.source) {
+            (MediaKind::Audio | MediaKind::Video, _) => return 0,
+            (_, MediaSource::File(_)) if from != Dialect::Anthropic => return 0,
+            _ => 0,
+        },
+        Part::ToolResult(ToolResult { content: ResultContent::Parts(parts), .. }) => {
+            parts.iter().map(|part| marks_of(part, from)).sum()
+        }
+        _ => 0,
+    };
+    within + usize::from(cache_mark(part).is_some())
 }
 
 fn cache_mark(part: &Part<'_>) -> Option<CacheMark> {

@@ -513,7 +513,7 @@ impl Writer<'_, '_> {
         // At temperature 0 there is nothing to choose from, and Mistral refuses to be told how.
         let is_greedy = |number: &Number<'_>| self.words.is_mistral() && number.as_f64() == 0.0;
         if let Some(top_p) = &sampling.top_p
-            && !(sampling.temperature.as_ref().is_some_and(is_greedy) && !self.is_own())
+            && (self.is_own() || !sampling.temperature.as_ref().is_some_and(is_greedy))
         {
             body.push("top_p", Value::Number(top_p.clone()));
         }

@@ -140,6 +140,7 @@ fn openai(told: &Value<'_>) -> Usage {
     );
     let cached_read = cached.unwrap_or(0).min(prompt);
     let audio_input = of_prompt("audio_tokens").min(prompt - cached_read);
+    let cache_write = of_prompt("cache_write_tokens").min(prompt - cached_read - audio_input);
     let reasoning = of_completion("reasoning_tokens");
     let audio_output = of_completion("audio_tokens");
     // xAI counts reasoning beside the completion, and says so by its sum.
@@ -156,8 +157,9 @@ fn openai(told: &Value<'_>) -> Usage {
     };
     let audio_output = audio_output.min(output);
     Usage {
-        input: prompt - cached_read - audio_input,
+        input: prompt - cached_read - audio_input - cache_write,
         cached_read,
+        cache_write,
         audio_input,
         output: output - audio_output,
         reasoning,
@@ -287,6 +289,12 @@ mod tests {
                     audio_output: 5,
                     ..none
                 },
+            ),
+            // What is written to a cache is a part of the prompt too.
+            (
+                OpenAiResponses,
+                r#"{"input_tokens":100,"output_tokens":1,"input_tokens_details":{"cached_tokens":60,"cache_write_tokens":30}}"#,
+                Usage { input: 10, cached_read: 60, cache_write: 30, output: 1, ..none },
             ),
             // xAI: reasoning beside the completion.
             (

@@ -817,6 +817,38 @@ fn trap_more_ids_and_the_tier_of_service_come_through() {
 }
 
 #[test]
+fn ids_of_calls_fit_and_are_the_same_each_time() {
+    let id = "toolu_".to_owned() + &"x".repeat(60);
+    let body = format!(
+        r#"{{"model":"m","max_tokens":9,"messages":[{{"role":"user","content":"q"}},
+            {{"role":"assistant","content":[{{"type":"tool_use","id":"{id}","name":"f","input":{{}}}},{{"type":"tool_use","id":"short","name":"f","input":{{}}}}]}},
+            {{"role":"user","content":[{{"type":"tool_result","tool_use_id":"{id}","content":"1"}},{{"type":"tool_result","tool_use_id":"short","content":"2"}}]}}]}}"#
+    );
+    let request = anthropic::read_request(body.as_bytes()).unwrap();
+    for (dialect, written, _) in in_all(&request) {
+        let text = written.to_json();
+        let (is_long, is_short) = (text.matches(&id).count() == 2, text.matches(r#""short""#).count() == 2);
+        match dialect {
+            Dialect::OpenAiChat | Dialect::OpenAiResponses => {
+                assert!(!is_long && is_short, "{dialect}: {text}");
+                assert_eq!(text.matches(r#""call_"#).count(), 2, "{dialect}: {text}");
+            }
+            Dialect::Mistral => assert!(!is_long && !is_short, "{dialect}: {text}"),
+            _ => assert!(is_long && is_short, "{dialect}: {text}"),
+        }
+    }
+    // Calls that have none get one each in an answer of Responses, where they are told apart by it.
+    let call = r#"{"type":"function","function":{"name":"f","arguments":"{}"}}"#;
+    let body = format!(
+        r#"{{"id":"c","choices":[{{"index":0,"message":{{"role":"assistant","tool_calls":[{call},{call}]}},"finish_reason":"tool_calls"}}]}}"#
+    );
+    let answer = openai_chat::read_answer(body.as_bytes()).unwrap();
+    let written = value(&openai_responses::write_answer(&answer, "m", &mut Losses::default()));
+    let output = written.get("output").unwrap().as_array().unwrap();
+    assert_ne!(output[0].get("call_id"), output[1].get("call_id"));
+}
+
+#[test]
 fn trap_more_the_developer_is_the_system_where_there_is_no_such_role() {
     let request = openai_chat::read_request(
         br#"{"model":"m","messages":[{"role":"developer","content":"d"},{"role":"user","content":"q"}]}"#,

@@ -130,7 +130,7 @@ fn in_order(events: &[Event<'_>]) {
 
 fn stream_in_all(from: Dialect, events: &[Event<'_>]) {
     let mut written: Vec<Vec<u8>> = Vec::new();
-    let mut again = |reader: &Reader, written: &mut Vec<Vec<u8>>| {
+    let again = |reader: &Reader, written: &mut Vec<Vec<u8>>| {
         let lines: Vec<&[u8]> = written.iter().map(Vec::as_slice).collect();
         let mut events = Vec::new();
         reads_back((reader.stream)(&lines, &mut events), &written.concat());

@@ -10,6 +10,7 @@ use crate::form::{
     ResultContent, Role, Text, Thinking, Tool, ToolCall, ToolChoice, ToolResult, Turn,
 };
 use crate::json::{Object, Str, Value};
+use crate::openai_responses::chat;
 
 /// Marks of caching that a request may have.
 pub const CACHE_MARKS_MAX: usize = 4;
@@ -338,8 +339,8 @@ impl Writer<'_> {
         let function = match tool {
             Tool::Function(function) => function,
             Tool::Foreign(value) if self.from == Dialect::Anthropic => return Some(value.clone()),
-            Tool::Foreign(_) => {
-                self.losses.tell(Feature::ServerTools);
+            Tool::Foreign(value) => {
+                self.losses.tell(chat::lost_tool(value));
                 return None;
             }
         };
@@ -376,8 +377,8 @@ impl Writer<'_> {
                 written.push("type", "tool");
                 written.push("name", name.clone());
             }
-            Some(ToolChoice::Foreign(_)) => {
-                self.losses.tell(Feature::AllowedTools);
+            Some(ToolChoice::Foreign(value)) => {
+                self.losses.tell(chat::lost_choice(value));
                 return None;
             }
         }

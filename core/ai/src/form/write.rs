@@ -176,6 +176,30 @@ pub(crate) fn openai_tier<'r>(tier: &Str<'r>) -> Str<'r> {
     if tier.is("standard_only") || tier.is("standard") { "default".into() } else { tier.clone() }
 }
 
+/// An id of `len` letters and digits that is always the same for the same id: FNV-1a in 64 bits
+/// (<http://www.isthe.com/chongo/tech/comp/fnv/>), of which eleven letters hold all and nine hold 53.
+pub(crate) fn made_id(id: &str, len: usize) -> String {
+    const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in id.bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    let mut made = String::with_capacity(len);
+    for _ in 0..len {
+        made.push(char::from(LETTERS[(hash % 62) as usize]));
+        hash /= 62;
+    }
+    made
+}
+
+/// An id of a call of at most `max` bytes, always the same for the same id: one that fits stays as it is.
+pub(crate) fn short_id<'r>(id: &Str<'r>, max: usize) -> Str<'r> {
+    match id.text() {
+        text if text.len() > max => format!("call_{}", made_id(&text, 11)).into(),
+        _ => id.clone(),
+    }
+}
+
 /// Whether a function of this name is among the tools that are written.
 pub(crate) fn has_function(tools: &[Tool<'_>], name: &Str<'_>) -> bool {
     tools.iter().any(|tool| matches!(tool, Tool::Function(function) if function.name == *name))

@@ -289,14 +289,16 @@ fn text_part(text: Str<'_>) -> Value<'_> {
 pub(crate) fn write_usage(usage: &Usage) -> Value<'static> {
     let (prompt, completion) = (usage.input_total(), usage.output_total());
     let details = |members: [(&'static str, u64); 2]| members.into_iter().collect::<Object<'_>>();
+    let mut of_prompt = details([("cached_tokens", usage.cached_read), ("audio_tokens", usage.audio_input)]);
+    let cache_write = usage.cache_write.saturating_add(usage.cache_write_1h);
+    if cache_write > 0 {
+        of_prompt.push("cache_write_tokens", cache_write);
+    }
     let mut written = Object::default();
     written.push("prompt_tokens", prompt);
     written.push("completion_tokens", completion);
     written.push("total_tokens", prompt.saturating_add(completion));
-    written.push(
-        "prompt_tokens_details",
-        details([("cached_tokens", usage.cached_read), ("audio_tokens", usage.audio_input)]),
-    );
+    written.push("prompt_tokens_details", of_prompt);
     written.push(
         "completion_tokens_details",
         details([("reasoning_tokens", usage.reasoning), ("audio_tokens", usage.audio_output)]),

@@ -4,8 +4,8 @@
 use super::words::Words;
 use crate::dialect::Dialect;
 use crate::form::write::{
-    address, alone, audio_format, carries_on, effort_of, foreign, has_function, is_prefilled, no_parameters,
-    openai_tier, schema_of, tell_rest, write_rest,
+    address, alone, audio_format, carries_on, effort_of, foreign, has_function, is_prefilled, made_id,
+    no_parameters, openai_tier, schema_of, short_id, tell_rest, write_rest,
 };
 use crate::form::{
     Arguments, Feature, Losses, Media, MediaKind, MediaSource, Output, Part, Request, ResultContent, Role,
@@ -15,6 +15,8 @@ use crate::json::{Number, Object, Str, Value};
 use crate::openai_responses::chat;
 use crate::provider::Quirk;
 
+/// Bytes that an id of a call may have.
+const ID_BYTES_MAX: usize = 40;
 /// The highest temperature that OpenAI takes.
 const OPENAI_TEMPERATURE_MAX: &str = "2";
 /// The highest temperature that Mistral takes.
@@ -329,7 +331,8 @@ impl Writer<'_, '_> {
     fn id<'r>(&self, id: &Str<'r>) -> Str<'r> {
         match self.words.has(Quirk::ToolIdsNineAlphanumerics) {
             true => nine_alphanumerics(id),
-            false => id.clone(),
+            false if self.is_own() => id.clone(),
+            false => short_id(id, ID_BYTES_MAX),
         }
     }
 
@@ -671,20 +674,9 @@ pub(crate) fn write_call<'r>(call: &'r ToolCall<'_>, to: Dialect) -> Object<'r> 
 /// An id of nine letters and digits, always the same for the same id: such a one stays as it is.
 fn nine_alphanumerics<'r>(id: &Str<'r>) -> Str<'r> {
     const LEN: usize = 9;
-    const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let text = id.text();
     if text.len() == LEN && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return id.clone();
     }
-    // FNV-1a in 64 bits (<http://www.isthe.com/chongo/tech/comp/fnv/>), of which nine letters hold 53.
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in text.bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    let mut made = String::with_capacity(LEN);
-    for _ in 0..LEN {
-        made.push(char::from(LETTERS[(hash % 62) as usize]));
-        hash /= 62;
-    }
-    made.into()
+    made_id(&text, LEN).into()
 }

@@ -382,6 +382,10 @@ impl<'r> Writer<'_, 'r> {
                         }),
                         false => tell_rest(&call.rest, self.from, OWN, self.losses),
                     }
+                    // Ids of calls must differ, also where the model gave none.
+                    if call.id.is_none() {
+                        *written.get_mut("call_id").unwrap_or(&mut Value::Null) = self.next_id("call").into();
+                    }
                     if written.get("id").is_none() {
                         written.push("id", self.next_id(prefix));
                     }

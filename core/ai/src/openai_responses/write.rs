@@ -5,7 +5,7 @@ use super::request::LOGPROBS;
 use crate::dialect::Dialect;
 use crate::form::write::{
     address, audio_format, effort_of, has_function, is_prefilled, no_parameters, openai_tier, schema_of,
-    tell_rest, write_rest,
+    short_id, tell_rest, write_rest,
 };
 use crate::form::{
     Arguments, Feature, Losses, Media, MediaKind, MediaSource, Output, Part, Request, ResultContent, Role,
@@ -14,6 +14,9 @@ use crate::form::{
 use crate::json::{Object, Str, Value};
 
 const OWN: Dialect = Dialect::OpenAiResponses;
+
+/// Bytes that an id of a call may have.
+const ID_BYTES_MAX: usize = 64;
 
 /// Writes a request for `model`; what the dialect has no word for is told in `losses`.
 ///
@@ -75,6 +78,10 @@ struct Writer<'l> {
 impl Writer<'_> {
     fn is_own(&self) -> bool {
         self.from == OWN
+    }
+
+    fn id<'r>(&self, id: &Str<'r>) -> Str<'r> {
+        if self.is_own() { id.clone() } else { short_id(id, ID_BYTES_MAX) }
     }
 
     fn items<'r>(&mut self, turns: &'r [Turn<'_>]) -> Vec<Value<'r>> {
@@ -234,6 +241,9 @@ impl Writer<'_> {
         self.losses.tell_if(call.signature.is_some(), Feature::ThinkingSignature);
         self.losses.tell_if(call.cache.is_some(), Feature::CacheMark);
         let mut written = write_call(call);
+        if let Some(id) = &call.id {
+            *written.get_mut("call_id").unwrap_or(&mut Value::Null) = self.id(id).into();
+        }
         match self.is_own() {
             true => call.rest.iter().for_each(|(name, value)| written.push(name.clone(), value.clone())),
             false => tell_rest(&call.rest, self.from, OWN, self.losses),
@@ -248,7 +258,7 @@ impl Writer<'_> {
         let told = turn.rest.get("type").filter(|_| self.is_own());
         let mut written = Object::default();
         written.push("type", told.cloned().unwrap_or_else(|| kind.into()));
-        written.push("call_id", result.call.clone());
+        written.push("call_id", self.id(&result.call));
         let output = match &result.content {
             ResultContent::Value(Value::String(text)) => text.clone().into(),
             ResultContent::Value(value) => value.to_json().into(),

@@ -831,7 +831,7 @@ fn ids_of_calls_fit_and_are_the_same_each_time() {
         match dialect {
             Dialect::OpenAiChat | Dialect::OpenAiResponses => {
                 assert!(!is_long && is_short, "{dialect}: {text}");
-                assert_eq!(text.matches(r#""call_"#).count(), 2, "{dialect}: {text}");
+                assert_eq!(text.matches(r#":"call_"#).count(), 2, "{dialect}: {text}");
             }
             Dialect::Mistral => assert!(!is_long && !is_short, "{dialect}: {text}"),
             _ => assert!(is_long && is_short, "{dialect}: {text}"),

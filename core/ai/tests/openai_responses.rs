@@ -251,7 +251,7 @@ fn items_become_turns_and_turns_items() {
         concat!(
             r#"[{"role":"system","content":"s2"},"#,
             r#"{"role":"user","content":[{"type":"input_text","text":"a"},{"type":"input_image","image_url":"https://x","detail":"auto"}]},"#,
-            r#"{"type":"message","role":"assistant","content":[{"type":"output_text","text":"t"}]},"#,
+            r#"{"role":"assistant","content":"t"},"#,
             r#"{"type":"function_call","call_id":"c1","name":"f","arguments":"{}"},"#,
             r#"{"type":"custom_tool_call","call_id":"c2","name":"g","input":"free"},"#,
             r#"{"type":"function_call_output","call_id":"c1","output":"r"},"#,

@@ -200,9 +200,8 @@ fn trap_05_parallel_calls_have_indices_of_their_own() {
     let chat = to_chat(&events, Dialect::OpenAiChat);
     let index = |line: &str| {
         let chunk = Value::parse(line.as_bytes()).ok()?;
-        let delta = chunk.get("choices")?.as_array()?.first()?.get("delta")?.clone().into_owned();
-        let calls = delta.get("tool_calls")?.as_array()?.first()?.get("index")?.as_u64();
-        calls
+        let choice = chunk.get("choices")?.as_array()?.first()?;
+        choice.get("delta")?.get("tool_calls")?.as_array()?.first()?.get("index")?.as_u64()
     };
     let indices: Vec<u64> = chat.iter().filter_map(|line| index(line)).collect();
     assert_eq!(indices, [0, 1, 1, 0]);

@@ -505,8 +505,11 @@ impl<'r> Items<'_, 'r> {
         }
         let content = std::mem::take(&mut self.message);
         let mut written = Object::default();
+        // What the model said has a type of its own, with an id of its own; as a plain text it needs neither.
         let is_assistant = turn.role == Role::Assistant;
-        if is_assistant {
+        let content = if is_own && is_assistant { content.into() } else { only_text(content) };
+        let is_output = is_assistant && matches!(content, Value::Array(_));
+        if is_output {
             written.push("type", "message");
         }
         written.push(
@@ -518,7 +521,7 @@ impl<'r> Items<'_, 'r> {
                 Role::Assistant => "assistant",
             },
         );
-        written.push("content", if is_assistant { content.into() } else { only_text(content) });
+        written.push("content", content);
         if is_own {
             turn.rest.iter().for_each(|(name, value)| written.push(name.clone(), value.clone()));
         }
@@ -536,11 +539,10 @@ fn is_item(value: &Value<'_>) -> bool {
 
 /// Content that is one text as a string.
 fn only_text(mut parts: Vec<Value<'_>>) -> Value<'_> {
+    let is_text = |kind: &Value<'_>| kind.is("input_text") || kind.is("output_text");
     match parts.as_mut_slice() {
         [] => "".into(),
-        [Value::Object(only)]
-            if only.len() == 2 && only.get("type").is_some_and(|kind| kind.is("input_text")) =>
-        {
+        [Value::Object(only)] if only.len() == 2 && only.get("type").is_some_and(is_text) => {
             only.take("text").unwrap_or(Value::Null)
         }
         _ => parts.into(),

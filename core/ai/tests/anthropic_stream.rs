@@ -174,6 +174,10 @@ fn malformed_events_are_told_and_more_than_one_answer_is_lost() {
             br#"{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"a"}}"#,
             "`content_block.name` is missing",
         ),
+        (
+            br#"{"type":"content_block_start","index":0,"content_block":{"type":"document","title":"t"}}"#,
+            "`content_block.source` is missing",
+        ),
     ] {
         let refused = StreamReader::default().read(data, &mut Vec::new());
         assert_eq!(refused.map_err(|error| error.to_string()), Err(error.into()));

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::answer::{read_stop, write_stop, write_usage};
+use super::request::read_block;
 use crate::dialect::Dialect;
 use crate::form::read::{At, Fields};
 use crate::form::write::foreign;
@@ -144,7 +145,11 @@ impl StreamReader {
                 let id = Some(fields.must_string(at, "id")?);
                 Opening::ToolCall { id, name: fields.must_string(at, "name")?, is_free: false }
             }
-            _ => Opening::Foreign(whole),
+            // One that is known and malformed is so here as well.
+            _ => {
+                read_block(whole.clone(), at)?;
+                Opening::Foreign(whole)
+            }
         };
         while self.blocks.len() <= index {
             self.blocks.push(None);

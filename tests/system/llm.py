@@ -97,9 +97,10 @@ def client_python():
     return python
 
 
-def call(client, base_url, key, model, tools_model=None):
-    """What the official client of a dialect understood (see sdk_calls.py)."""
+def call(client, base_url, key, model, tools_model=None, extras=True):
+    """What the official client of a dialect understood (see sdk_calls.py); without `extras` conversations alone."""
     script = [HERE / "sdk_calls.py", client, base_url, key, model, tools_model or model]
+    script += [] if extras else ["--conversations"]
     done = command(client_python(), *script, seconds=CLIENT_SECONDS_MAX)
     assert done.returncode == 0, f"{client}: {done.stderr[-3000:]}"
     return json.loads(done.stdout)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Calls a language model through its provider's official client and prints what the client understood, as JSON.
 
-    sdk_calls.py CLIENT BASE_URL KEY MODEL [TOOLS_MODEL]
+    sdk_calls.py CLIENT BASE_URL KEY MODEL [TOOLS_MODEL] [--conversations]
 
 CLIENT is one of those below. The client is as it comes: only its address and key are set, and retries are off. Printed
 is an object: `json` and `stream` (`text`, `stop`, `prompt`, `completion`: tokens as the client counts them), `calls`
@@ -11,6 +11,8 @@ stream), and what else the client offers. Runs on the Python of llm.py, which ha
 import json
 import sys
 
+# Whether all that a client offers is asked, or conversations alone.
+EXTRAS = "--conversations" not in sys.argv
 QUESTION = "Say something."
 TOOL = "get_weather"
 SCHEMA = {
@@ -54,8 +56,10 @@ def openai_chat(base_url, key, model, tools_model):
     out["stream_calls"] = [
         [call.function.name, json.loads(call.function.arguments)] for call in final.choices[0].message.tool_calls
     ]
-    out["embedding"] = len(client.embeddings.create(model=model, input=["a", "b"], dimensions=8).data[1].embedding)
-    out["models"] = [one.id for one in client.models.list()]
+    if EXTRAS:
+        out["embedding"] = len(client.embeddings.create(model=model, input=["a", "b"], dimensions=8).data[1].embedding)
+    if EXTRAS:
+        out["models"] = [one.id for one in client.models.list()]
     return out
 
 
@@ -104,8 +108,10 @@ def anthropic(base_url, key, model, tools_model):
     out["calls"] = calls(client.messages.create(model=tools_model, tools=tools, **asked))
     with client.messages.stream(model=tools_model, tools=tools, **asked) as stream:
         out["stream_calls"] = calls(stream.get_final_message())
-    out["counted"] = client.messages.count_tokens(model=model, messages=asked["messages"]).input_tokens
-    out["models"] = [one.id for one in client.models.list()]
+    if EXTRAS:
+        out["counted"] = client.messages.count_tokens(model=model, messages=asked["messages"]).input_tokens
+    if EXTRAS:
+        out["models"] = [one.id for one in client.models.list()]
     return out
 
 
@@ -133,9 +139,12 @@ def gemini(base_url, key, model, tools_model):
     out["calls"] = calls(client.models.generate_content(model=tools_model, contents=QUESTION, config=config))
     streamed = client.models.generate_content_stream(model=tools_model, contents=QUESTION, config=config)
     out["stream_calls"] = [call for chunk in streamed for call in calls(chunk)]
-    out["counted"] = client.models.count_tokens(model=model, contents=QUESTION).total_tokens
-    embedded = client.models.embed_content(model=model, contents=["a", "b"])
-    out["embedding"] = len(embedded.embeddings[1].values)
+    if EXTRAS:
+        out["counted"] = client.models.count_tokens(model=model, contents=QUESTION).total_tokens
+    if EXTRAS:
+        embedded = client.models.embed_content(model=model, contents=["a", "b"])
+    if EXTRAS:
+        out["embedding"] = len(embedded.embeddings[1].values)
     return out
 
 
@@ -239,5 +248,5 @@ def mistral(base_url, key, model, tools_model):
 CLIENTS = {one.__name__: one for one in (openai_chat, openai_responses, anthropic, gemini, bedrock, cohere, mistral)}
 
 if __name__ == "__main__":
-    client, base_url, key, model, *tools_model = sys.argv[1:]
+    client, base_url, key, model, *tools_model = [word for word in sys.argv[1:] if word != "--conversations"]
     print(json.dumps(CLIENTS[client](base_url, key, model, (tools_model or [model])[0])))

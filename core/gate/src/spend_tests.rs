@@ -38,7 +38,7 @@ fn tokens(id: u32, amount: u64, kind: TokenKind, by: Vec<KeyPart>) -> Limit {
 fn spending(limits: Vec<Limit>) -> Spec {
     let service = AiService {
         prefix: String::new(),
-        models: vec!["*".into()],
+        models: Allowed::everything(),
         on_loss: OnLoss::Tell,
         on_unknown_price: OnUnknownPrice::Deny,
     };

@@ -366,7 +366,7 @@ fn a_blocked_stream_says_nothing_more() {
 fn a_stream_of_a_provider_comes_out_without_what_is_masked() {
     let guard = compiled(vec![rule(Finds::Pii(vec![Detector::Email, Detector::Key]), Action::Mask)]);
     let secret = key("sk-proj-", 40);
-    let mut reader = StreamReader::new(Dialect::OpenAiChat).unwrap();
+    let mut reader = StreamReader::new(Dialect::OpenAiChat);
     let mut stream = EventsGuard::new(Arc::clone(&guard), KEY, Masks::default(), Dialect::OpenAiChat);
     let mut collected = Collected::new(Dialect::OpenAiChat);
     let content = format!("Use {secret} as ada@example.org");

@@ -58,7 +58,6 @@ def openai_chat(base_url, key, model, tools_model):
     ]
     if EXTRAS:
         out["embedding"] = len(client.embeddings.create(model=model, input=["a", "b"], dimensions=8).data[1].embedding)
-    if EXTRAS:
         out["models"] = [one.id for one in client.models.list()]
     return out
 
@@ -141,9 +140,7 @@ def gemini(base_url, key, model, tools_model):
     out["stream_calls"] = [call for chunk in streamed for call in calls(chunk)]
     if EXTRAS:
         out["counted"] = client.models.count_tokens(model=model, contents=QUESTION).total_tokens
-    if EXTRAS:
         embedded = client.models.embed_content(model=model, contents=["a", "b"])
-    if EXTRAS:
         out["embedding"] = len(embedded.embeddings[1].values)
     return out
 

@@ -13,6 +13,8 @@ pub enum Endpoint {
     Messages,
     /// Google's operations on a model, which the end of the path names: `{model}:generateContent`.
     Generate,
+    /// The same under the path of Google's first version, which its SDK writes.
+    GenerateV1,
     /// OpenAI's list of models.
     Models,
     /// One of them.
@@ -23,11 +25,12 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// All of them.
-    pub const ALL: [Endpoint; 7] = [
+    pub const ALL: [Endpoint; 8] = [
         Endpoint::Chat,
         Endpoint::Responses,
         Endpoint::Messages,
         Endpoint::Generate,
+        Endpoint::GenerateV1,
         Endpoint::Models,
         Endpoint::Model,
         Endpoint::GeminiModels,
@@ -40,6 +43,7 @@ impl Endpoint {
             Endpoint::Responses => "responses",
             Endpoint::Messages => "messages",
             Endpoint::Generate => "generate",
+            Endpoint::GenerateV1 => "generate-v1",
             Endpoint::Models => "models",
             Endpoint::Model => "model",
             Endpoint::GeminiModels => "gemini-models",
@@ -53,6 +57,7 @@ impl Endpoint {
             Endpoint::Responses => "/v1/responses",
             Endpoint::Messages => "/v1/messages",
             Endpoint::Generate => "/v1beta/models/*",
+            Endpoint::GenerateV1 => "/v1/models/*",
             Endpoint::Models => "/v1/models",
             Endpoint::Model => "/v1/models/*",
             Endpoint::GeminiModels => "/v1beta/models",
@@ -62,7 +67,11 @@ impl Endpoint {
     /// The method that it is asked by.
     pub const fn method(self) -> &'static str {
         match self {
-            Endpoint::Chat | Endpoint::Responses | Endpoint::Messages | Endpoint::Generate => "POST",
+            Endpoint::Chat
+            | Endpoint::Responses
+            | Endpoint::Messages
+            | Endpoint::Generate
+            | Endpoint::GenerateV1 => "POST",
             Endpoint::Models | Endpoint::Model | Endpoint::GeminiModels => "GET",
         }
     }
@@ -73,13 +82,13 @@ impl Endpoint {
             Endpoint::Chat | Endpoint::Models | Endpoint::Model => Dialect::OpenAiChat,
             Endpoint::Responses => Dialect::OpenAiResponses,
             Endpoint::Messages => Dialect::Anthropic,
-            Endpoint::Generate | Endpoint::GeminiModels => Dialect::Gemini,
+            Endpoint::Generate | Endpoint::GenerateV1 | Endpoint::GeminiModels => Dialect::Gemini,
         }
     }
 
     /// Whether it is a conversation: a model is named and paid.
     pub const fn is_conversation(self) -> bool {
-        matches!(self, Endpoint::Chat | Endpoint::Responses | Endpoint::Messages | Endpoint::Generate)
+        !matches!(self, Endpoint::Models | Endpoint::Model | Endpoint::GeminiModels)
     }
 }
 

@@ -118,10 +118,11 @@ impl Serving<'_> {
         let dialect = self.ai.endpoint.dialect();
         let ask = Ask::read(dialect, body).map_err(|why| Denied::own(Code::BodyInvalid, why))?;
         let (model, stream) = match self.ai.endpoint {
-            Endpoint::Generate => {
+            Endpoint::Generate | Endpoint::GenerateV1 => {
                 let target = &scratch.plan.target;
                 let path = target.split(|&byte| byte == b'?').next().unwrap_or_default();
-                let rest = &path[(self.ai.service.prefix.len() + "/v1beta/models/".len()).min(path.len())..];
+                let before = self.ai.service.prefix.len() + self.ai.endpoint.path().len() - 1;
+                let rest = &path[before.min(path.len())..];
                 let rest = String::from_utf8_lossy(rest).replace("%2F", "/").replace("%3A", ":");
                 match GeminiCall::parse(&rest) {
                     Some(GeminiCall::Generate { model, stream }) => (model.to_owned(), stream),

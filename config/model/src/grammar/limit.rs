@@ -17,8 +17,8 @@ pub const COUNT_MAX: u64 = 1_000_000_000_000_000;
 object! {
     /// One limit: exactly one of `requests`, `tokens`, `input_tokens`, `output_tokens`, `usd`, `bytes`,
     /// `concurrent`, with `per` for all but the last. Tokens and dollars are used by calls of models only, so they are
-    /// refused on services, versions and routes that have an upstream. In this build calls of models do not reserve
-    /// yet: such limits are checked and refuse nothing.
+    /// refused on services, versions and routes that have an upstream. They are reserved before each attempt at a model
+    /// and settled after it.
     Limit {
         /// Name, of its own within the owner; told to callers that are refused.
         optional name: LimitName = "kind/by/per, as requests/app/1s",

@@ -247,7 +247,7 @@ def test_a_worker_without_a_ring_gets_one_when_there_is_room():
     def use(folder):
         with upstream() as up, Gateway(BASIC, up, data_dir=folder / "data") as gateway:
             assert gateway.told("serves without recording calls"), gateway.messages()
-            subprocess.run(["mount", "-o", "remount,size=200m", str(folder)], check=True)
+            subprocess.run(["mount", "-o", "remount,size=230m", str(folder)], check=True)
             wait_for("the notice", lambda: gateway.told("records calls again"))
             assert gateway.status()["rings"] == "on"
             load = Load(gateway.port, "/open/x", clients=8)
@@ -262,7 +262,7 @@ def test_a_worker_without_a_ring_gets_one_when_there_is_room():
             assert verified.returncode == 0, verified.stdout + verified.stderr
             assert gateway.stop() == 0
 
-    with_small_disk(100, use)
+    with_small_disk(130, use)
 
 
 def test_a_disk_that_fills_while_calls_are_served():
@@ -297,4 +297,4 @@ def test_a_disk_that_fills_while_calls_are_served():
                 wrong = [h["x-request-id"] for _, h, _ in load.answers if counts[h["x-request-id"]] != 1]
                 assert not wrong, f"{len(wrong)} of {len(load.answers)} calls are not in the {where} once"
 
-    with_small_disk(130, use)
+    with_small_disk(160, use)

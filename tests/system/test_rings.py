@@ -60,7 +60,7 @@ def test_a_full_disk_stops_records_and_not_traffic():
     if os.geteuid() != 0:
         raise Skip("needs root to mount a small tmpfs")
     # Room for the counters and one of the two rings.
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(folder)], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=130m", "tmpfs", str(folder)], capture_output=True)
     if mounted.returncode != 0:
         shutil.rmtree(folder)
         raise Skip(f"cannot mount a tmpfs: {mounted.stderr.decode().strip()}")

@@ -146,7 +146,7 @@ def test_init_check_schema_and_hash():
         assert run("credential", "hash", stdin=key + "\n").stdout.strip() == hashed
         assert run("credential", "hash", stdin="short\n").returncode == 1
         assert run("reload").returncode == 1, "there is no gateway"
-        for word in ("doctor", "upgrade", "cost"):
+        for word in ("doctor", "upgrade"):
             assert word not in run("--help").stdout, f"{word} is not there yet and must not be offered"
     finally:
         shutil.rmtree(folder)

@@ -148,7 +148,7 @@ const EVERYTHING: &str = r#"{"model":"m","instructions":"be brief","input":[
     {"type":"custom_tool_call_output","call_id":"call_2","output":[{"type":"input_text","text":"r2"},
         {"type":"input_image","image_url":"https://x/z.png","detail":"high"}]},
     {"type":"web_search_call","id":"ws_1","status":"completed","action":{"type":"search","query":"q"}},
-    {"type":"item_reference","id":"msg_0"},
+    {"type":"item_reference","id":"msg_0"},{"type":"input_file","new":true},
     {"type":"mcp_approval_response","approval_request_id":"a","approve":true},
     {"type":"message","role":"user","content":"and"}],
     "tools":[{"type":"function","name":"f","description":"d","parameters":{"type":"object"},"strict":true,"defer_loading":true},

@@ -177,7 +177,11 @@ fn foreign(item: Value<'_>) -> Turn<'_> {
     let is_said =
         ["_call", "_request", "_tools", "program", "compaction"].iter().any(|end| kind.ends_with(end));
     let role = if is_said { Role::Assistant } else { Role::User };
-    Turn::new(role, vec![Part::Foreign(item)])
+    // By its type the writer knows it from a part of a message that nobody knows either.
+    let kind = item.get("type").cloned().unwrap_or_else(|| "item_reference".into());
+    let mut turn = Turn::new(role, vec![Part::Foreign(item)]);
+    turn.rest.push("type", kind);
+    turn
 }
 
 fn read_message<'a>(mut fields: Fields<'a>, at: &At<'_>, turns: &mut Vec<Turn<'a>>) -> Result<(), Malformed> {

@@ -117,7 +117,7 @@ impl Writer<'_> {
                         let call = self.call(call);
                         items_of_turn.items.push(call);
                     }
-                    Part::Foreign(value) if self.is_own() && is_item(value) => {
+                    Part::Foreign(value) if self.is_own() && turn.rest.get("type").is_some() => {
                         items_of_turn.end_message(turn, true);
                         items_of_turn.end_thoughts();
                         items_of_turn.items.push(value.clone());
@@ -527,14 +527,6 @@ impl<'r> Items<'_, 'r> {
         }
         self.items.push(written.into());
     }
-}
-
-/// A value that stands as an item of its own, and not as a part of a message.
-fn is_item(value: &Value<'_>) -> bool {
-    !value
-        .get("type")
-        .and_then(Value::as_text)
-        .is_some_and(|kind| kind.starts_with("input_") || kind.starts_with("output_"))
 }
 
 /// Content that is one text as a string.

@@ -219,6 +219,14 @@ impl Serving<'_> {
         let mut request = translate::read_request(asked.dialect, asked.body)
             .map_err(|why| Denied::own(Code::BodyInvalid, why))?;
         request.stream = asked.stream;
+        if request.is_stateful() {
+            // Answered without what it goes on from, it would be another conversation.
+            let why = format!(
+                "{} does not have the conversation that this request goes on from",
+                to.provider.kind.title
+            );
+            return Err(Denied::own(Code::UnsupportedFeature, why));
+        }
         let destination = Destination { dialect: api.dialect, model: to.model, max_output };
         let mut document = translate::write_request(&request, &destination, &mut losses);
         for (name, value) in &api.body {

@@ -8,12 +8,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 
 from harness import Skip, binary, command, request, wait_for
 
 HERE = pathlib.Path(__file__).resolve().parent
 INSTALL_SECONDS_MAX = 600
 CLIENT_SECONDS_MAX = 120
+# Tests that call side by side must not install side by side.
+INSTALLING = threading.Lock()
 
 # Each dialect: the part of its client's name in sdk_calls.py is the same.
 DIALECTS = ("openai_chat", "openai_responses", "anthropic", "gemini", "bedrock", "cohere", "mistral")
@@ -85,15 +88,16 @@ def client_python():
     folder = pathlib.Path(os.environ["PENSTOCK_BIN_DIR"]).parent / f"llm-clients-{digest}"
     python = folder / "bin/python"
     stamp = folder / "installed"
-    if not stamp.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        for step in (
-            [sys.executable, "-m", "venv", folder],
-            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", wanted],
-        ):
-            done = command(*step, seconds=INSTALL_SECONDS_MAX)
-            assert done.returncode == 0, f"cannot install {wanted.name}: {done.stderr[-2000:]}"
-        stamp.touch()
+    with INSTALLING:
+        if not stamp.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            for step in (
+                [sys.executable, "-m", "venv", folder],
+                [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", wanted],
+            ):
+                done = command(*step, seconds=INSTALL_SECONDS_MAX)
+                assert done.returncode == 0, f"cannot install {wanted.name}: {done.stderr[-2000:]}"
+            stamp.touch()
     return python
 
 
